@@ -1,0 +1,594 @@
+"""The records of a trace: one small frozen struct for each type, and their meaning.
+
+Guarantee: what is written here is the whole contract of the file; a program in another language
+can read a trace with this page and docs/log-format.md alone. Fields are only ever added, each
+with a default; a type's name is never reused. Records that a reader does not know survive as
+`Unknown`, byte for byte (STYLE, R31).
+
+Events have a `seq`; the header and seals have none, so they can never shift a number (R4).
+`seq` and `t` are -1 until the writer appends the record.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+SCHEMA_VERSION = 1
+
+# The stream codes: entries of a `lines` record that are neither statements nor bindings. Each takes
+# one value from `vals` and is one event (type, name). The header repeats the table for other readers.
+CODES: dict[int, tuple[str, str]] = {
+    -1: ("output", "stdout"),
+    -2: ("output", "stderr"),
+    -3: ("effect", "time.time"),
+    -4: ("effect", "time.time_ns"),
+    -5: ("effect", "time.monotonic"),
+    -6: ("effect", "time.monotonic_ns"),
+    -7: ("effect", "time.perf_counter"),
+    -8: ("effect", "time.perf_counter_ns"),
+    -9: ("effect", "time.process_time"),
+    -10: ("effect", "time.process_time_ns"),
+    -11: ("effect", "time.thread_time"),
+    -12: ("effect", "time.thread_time_ns"),
+    -13: ("effect", "time.sleep"),
+    -14: ("effect", "env"),
+    -15: ("effect", "input"),
+    -16: ("gc", "collect"),
+    -17: ("effect", "host"),
+}
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    """One JSON object in the file."""
+
+
+class Parent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a fork left the run that it came from."""
+
+    run: str
+    """Run id of the parent."""
+    path: str
+    """Path of the parent's trace, relative to the fork's folder."""
+    seq: int
+    """The fork's first own event number; the parent's events 0..seq-1 are its prefix."""
+    position: str
+    """The position in full, as it was asked for (`N`, `N+K`, `B:S`)."""
+    steps: int = 0
+    """Statements of the parent's event stream after event seq-1 that belong to the prefix; 0 as a rule."""
+    offset: int = 0
+    """Bytes of the parent's file that the fork relied on."""
+    sha256: str = ""
+    """Digest of those bytes."""
+
+
+class Header(Record, tag="header", frozen=True, kw_only=True):
+    """First record of every trace. Has no seq."""
+
+    format: str = "coda"
+    version: int = SCHEMA_VERSION
+    run: str
+    """Run id: sortable time and random part."""
+    codes: dict[int, tuple[str, str]] = msgspec.field(default_factory=dict)
+    """The stream codes in force (see CODES)."""
+    parent: Parent | None = None
+
+
+class Seal(Record, tag="seal", frozen=True, kw_only=True):
+    """Running digest of all bytes before this record's first byte. Has no seq."""
+
+    offset: int
+    """How many bytes are covered."""
+    sha256: str
+    events: int
+    """Number of events before this record."""
+
+
+class Event(Record, frozen=True, kw_only=True):
+    """A record that counts as one event."""
+
+    seq: int = -1
+    """0-based number of the event in its run."""
+    t: int = -1
+    """Nanoseconds since the run began."""
+
+
+class Located(Event, frozen=True, kw_only=True):
+    """An event caused by a line of agent code."""
+
+    file: str | None = None
+    """File name of the code unit, as in tracebacks; None when no agent code was running."""
+    line: int | None = None
+    """1-based line in that file."""
+    function: str | None = None
+    """Function path, "" at module level."""
+    cause: int | None = None
+    """seq of the event that this one belongs to (the call of a return, the call that touched a file)."""
+
+
+# --- run ---------------------------------------------------------------------------------------
+
+
+class RunStarted(Event, tag="run.started", frozen=True, kw_only=True):
+    """The run began; everything that replay must know of its surroundings."""
+
+    wall: str
+    """Wall clock, ISO 8601 in UTC."""
+    kind: str
+    """`exec` (a program), `run` (an agent) or `sandbox` (from Python)."""
+    coda: str
+    """Version of coda."""
+    python: str
+    """Full version of the interpreter, e.g. 3.11.7."""
+    implementation: str = "cpython"
+    platform: str = ""
+    level: str
+    """Record level: `effects`, `lines` or `values`."""
+    value_limit: int
+    """First K bindings of a site in a block that are kept (level `values`)."""
+    line_limit: int
+    """Line events of a block after which the rest are elided."""
+    hash_seed: int
+    random_seed: int
+    aslr: bool = True
+    """False when addresses were not randomised."""
+    isolation: str = "none"
+    """`kernel`, `partial` or `none`: what keeps the worker in."""
+    fidelity: str = "full"
+    """`full`, or `observed` when not recorded in a worker of its own (R27)."""
+    cwd: str
+    root: str
+    """The workspace: absolute path."""
+    argv: tuple[str, ...] = ()
+    main: str | None = None
+    """Path of the program (`exec FILE`), as given."""
+    module: str | None = None
+    """Name of the module (`exec -m`)."""
+    env: tuple[str, ...] = ()
+    """Names of the environment variables; values appear when they are read."""
+    tty: tuple[bool, bool, bool] = (False, False, False)
+    """Whether stdin, stdout, stderr were terminals."""
+    encoding: str = "utf-8"
+    task: str | None = None
+    model: str | None = None
+    traceparent: str | None = None
+    manifest: str | None = None
+    """Blob: the workspace at the start, a JSON object path -> [kind, size, mtime_ns, mode]."""
+    parent_run: str | None = None
+
+
+class RunResumed(Event, tag="run.resumed", frozen=True, kw_only=True):
+    """Writing went on in an existing file after a crash."""
+
+    cut_bytes: int = 0
+    cut_sha256: str = ""
+
+
+class RunFinished(Event, tag="run.finished", frozen=True, kw_only=True):
+    """The run ended. A trace without it was cut short."""
+
+    outcome: str
+    """`ok`, `error`, `exited`, `killed`, `interrupted`, `stopped`, `frontier`, `turn_limit`, `token_cut`."""
+    code: int | None = None
+    """Exit status, for programs."""
+    text: str | None = None
+    """The agent's answer, or why the run ended."""
+    dropped: int = 0
+    """Recorder failures that were swallowed so that the program could go on; 0 in a sound recording."""
+
+
+class SandboxStarted(Event, tag="sandbox.started", frozen=True, kw_only=True):
+    """A worker is ready."""
+
+    names: tuple[str, ...] = ()
+    """Names bound in the namespace before the first block."""
+    worker: int = 0
+    """How many workers this run had before."""
+
+
+class ToolDeclared(Event, tag="tool.declared", frozen=True, kw_only=True):
+    """A function was bound into the namespace; replay needs no user module (R26)."""
+
+    name: str
+    signature: str = "(*args, **kwargs)"
+    doc: str = ""
+    effect: str = "act"
+    """`pure` (depends on arguments alone), `read` (looks, changes nothing) or `act`."""
+    origin: str = "tool"
+    """`tool` (a user's function) or `primitive` (coda's own)."""
+
+
+# --- conversation ------------------------------------------------------------------------------
+
+
+class UserMessage(Event, tag="user.message", frozen=True, kw_only=True):
+    """What the user said."""
+
+    text: str
+
+
+class TurnStarted(Event, tag="turn.started", frozen=True, kw_only=True):
+    """One model request and what follows. Turns are numbered from 1."""
+
+    turn: int
+
+
+class TurnFinished(Event, tag="turn.finished", frozen=True, kw_only=True):
+    """The end of a turn."""
+
+    turn: int
+    blocks: int = 0
+    done: bool = False
+
+
+class LlmRequested(Event, tag="llm.requested", frozen=True, kw_only=True):
+    """A model was asked. History is stored once: only the messages that are new are here."""
+
+    model: str
+    messages: tuple[dict[str, Any], ...] = ()
+    """New messages since the last request of this run: {"role", "content"}."""
+    system: str | None = None
+    """System prompt, with the first request or when it changed."""
+    count: int = 0
+    """How many messages the whole request had."""
+    digest: str = ""
+    """SHA-256 of the whole request, canonical JSON."""
+
+
+class LlmResponded(Event, tag="llm.responded", frozen=True, kw_only=True):
+    """The model's reply, in full."""
+
+    text: str
+    model: str = ""
+    finish_reason: str = "stop"
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cause: int | None = None
+    assumed: bool = False
+    """In a fork: the recorded reply to another request was used."""
+
+
+# --- code --------------------------------------------------------------------------------------
+
+
+class Statement(msgspec.Struct, frozen=True, array_like=True):
+    """One row of a statement table; its id is `Table.base` plus its index."""
+
+    line: int
+    end_line: int
+    kind: str
+    """Name of the syntax node in lower case: assign, augassign, expr, if, for, return, functiondef ..."""
+    function: int
+    """Index into `Table.functions`: the function whose body holds the statement."""
+    stores: tuple[str, ...] = ()
+    """Names and dotted targets that it binds or changes, e.g. x, obj.total, rows[]."""
+    loads: tuple[str, ...] = ()
+    """Names that it reads, each once, in source order."""
+
+
+class Binding(msgspec.Struct, frozen=True, array_like=True):
+    """A store of one statement whose value is captured; its id follows the statements' ids."""
+
+    statement: int
+    """Index of the statement in the table."""
+    name: str
+    """What was bound: a name, a dotted target, or an argument of the function (statement = its first)."""
+
+
+class Table(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The compact statement table of one code unit (R13). Ids are unique in a run."""
+
+    base: int
+    functions: tuple[str, ...] = ("",)
+    """Function paths; the first is the module level."""
+    statements: tuple[Statement, ...] = ()
+    bindings: tuple[Binding, ...] = ()
+
+    @property
+    def end(self) -> int:
+        """First id after this table's."""
+        return self.base + len(self.statements) + len(self.bindings)
+
+
+class BlockStarted(Event, tag="block.started", frozen=True, kw_only=True):
+    """A piece of Python was compiled and is about to run. Blocks are numbered from 1."""
+
+    block: int
+    source: str
+    file: str
+    """File name of the code, as in tracebacks: `<block 3>`, or the path of a program."""
+    first_line: int = 1
+    """Line of the file on which the source begins (cells of one script)."""
+    turn: int | None = None
+    table: Table | None = None
+    """None when the block could not be compiled or instrumented."""
+    note: str | None = None
+    """Why there are no lines, when there are none."""
+
+
+class BlockFinished(Event, tag="block.finished", frozen=True, kw_only=True):
+    """A block ended."""
+
+    block: int
+    outcome: str
+    """`ok`, `error`, `interrupted`, `killed` or `exited` (R18)."""
+    state: str = "kept"
+    """`kept` or `rolled_back`."""
+    lines: int = 0
+    """Statements started in the block, elided ones included."""
+    code: int | None = None
+    """Exit status, when the block exited."""
+
+
+class Lines(Event, tag="lines", frozen=True, kw_only=True):
+    """What ran since the last record: n events in ids, with the values bound on the way."""
+
+    n: int
+    """How many of the entries are events (statements and stream codes; bindings are not)."""
+    ids: tuple[int, ...] = ()
+    """>= 0: a statement, or a binding, of the table that covers the number; < 0: a stream code."""
+    vals: tuple[Any, ...] = ()
+    """One value for each binding and each stream code of `ids`, in order, in the value envelope."""
+    block: int | None = None
+    """The block that was executing."""
+
+
+class Elided(Event, tag="elided", frozen=True, kw_only=True):
+    """Statements that ran past the line limit: counted and numbered, not listed."""
+
+    n: int
+    counts: tuple[tuple[int, int], ...] = ()
+    """(statement id, times), by falling count."""
+    block: int | None = None
+
+
+# --- boundary ----------------------------------------------------------------------------------
+
+
+class ToolCalled(Located, tag="tool.called", frozen=True, kw_only=True):
+    """Agent code called a tool or primitive; on disk before it acts."""
+
+    name: str
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class ToolReturned(Located, tag="tool.returned", frozen=True, kw_only=True):
+    """The answer; `cause` is the call."""
+
+    name: str
+    ok: bool = True
+    value: Any = None
+    error: dict[str, Any] | None = None
+    """{"type", "mro", "message", "args"} when ok is false."""
+    assumed: bool = False
+    """In a fork: recorded before a change and served all the same."""
+
+
+class CtxSet(Located, tag="ctx.set", frozen=True, kw_only=True):
+    """`ctx.name = value`."""
+
+    name: str
+    value: Any = None
+    expr: str | None = None
+    """Source text of the value, exactly."""
+
+
+class CtxDeleted(Located, tag="ctx.deleted", frozen=True, kw_only=True):
+    """`del ctx.name`."""
+
+    name: str
+
+
+class CtxMutated(Located, tag="ctx.mutated", frozen=True, kw_only=True):
+    """A value in ctx was changed in place; found at the block's end."""
+
+    name: str
+    value: Any = None
+    detected: str = "block_end"
+
+
+class Effect(Located, tag="effect", frozen=True, kw_only=True):
+    """An observation that was not batched: clock, random, env, input, host."""
+
+    name: str
+    value: Any = None
+
+
+class FileOpened(Located, tag="file.opened", frozen=True, kw_only=True):
+    """A file was opened for writing; on disk before the open."""
+
+    path: str
+    """Relative to the root when inside it, else absolute."""
+    mode: str = ""
+    given: str | None = None
+    """As the code named it, when that differs from `path`."""
+
+
+class FileRead(Located, tag="file.read", frozen=True, kw_only=True):
+    """A file was opened readable; its content at that moment is the blob."""
+
+    path: str
+    given: str | None = None
+    digest: str | None = None
+    """Blob of the content; None when it is not kept (too large, a device)."""
+    size: int = 0
+    via: str = "open"
+    """`open`, `import`, or the primitive's name."""
+    error: str | None = None
+    """Type of the exception when there was no such file, or no permission."""
+
+
+class FileWrote(Located, tag="file.wrote", frozen=True, kw_only=True):
+    """Content of a file after a write was noticed."""
+
+    path: str
+    digest: str | None = None
+    size: int = 0
+    before: str | None = None
+    """Blob of the content before, None when the file is new or was not kept."""
+    mode: int | None = None
+    mtime_ns: int | None = None
+    by: str = "agent"
+    """`agent` (its own open), `tool`, `process`, or `unseen` (no event explains it)."""
+
+
+class FileDeleted(Located, tag="file.deleted", frozen=True, kw_only=True):
+    """A file or an empty directory went away."""
+
+    path: str
+    before: str | None = None
+    by: str = "agent"
+
+
+class FileRenamed(Located, tag="file.renamed", frozen=True, kw_only=True):
+    """A file was renamed."""
+
+    path: str
+    to: str
+
+
+class FileMade(Located, tag="file.made", frozen=True, kw_only=True):
+    """A directory was made."""
+
+    path: str
+    by: str = "agent"
+
+
+class FileListed(Located, tag="file.listed", frozen=True, kw_only=True):
+    """A directory was listed."""
+
+    path: str
+    via: str = "listdir"
+
+
+class FileChanged(Located, tag="file.changed", frozen=True, kw_only=True):
+    """Somebody else changed a file while the run went on."""
+
+    path: str
+    digest: str | None = None
+    size: int = 0
+    by: str = "outside"
+
+
+class ProcessStarted(Located, tag="process.started", frozen=True, kw_only=True):
+    """A child process; on disk before it is started."""
+
+    argv: tuple[str, ...] = ()
+    shell: bool = False
+    cwd: str | None = None
+    stdin: str | None = None
+    """Blob of what it is fed."""
+    via: str = "subprocess.run"
+
+
+class ProcessFinished(Located, tag="process.finished", frozen=True, kw_only=True):
+    """What the child left: `cause` is its start."""
+
+    code: int | None = None
+    stdout: Any = None
+    stderr: Any = None
+    error: dict[str, Any] | None = None
+    """The exception that the call raised (timeout, not found), as in `tool.returned`."""
+
+
+class NetConnected(Located, tag="net.connected", frozen=True, kw_only=True):
+    """A connection was about to be made."""
+
+    address: str
+
+
+class Import(Located, tag="import", frozen=True, kw_only=True):
+    """Agent code imported a module. A module of the workspace is agent code and has a table."""
+
+    module: str
+    path: str | None = None
+    digest: str | None = None
+    """Blob of the source, for a module of the workspace."""
+    table: Table | None = None
+
+
+class Output(Located, tag="output", frozen=True, kw_only=True):
+    """Text that reached a stream other than through `sys.stdout` (a child, C code)."""
+
+    stream: str
+    text: Any = ""
+    unordered: bool = True
+
+
+class ExceptionRaised(Located, tag="exception", frozen=True, kw_only=True):
+    """An exception that left a block."""
+
+    kind: str
+    """Qualified name of its type."""
+    message: str
+    traceback: str = ""
+    mro: tuple[str, ...] = ()
+
+
+class Signal(Located, tag="signal", frozen=True, kw_only=True):
+    """A signal was delivered to agent code."""
+
+    name: str
+
+
+class ThreadStarted(Located, tag="thread.started", frozen=True, kw_only=True):
+    """Agent code started a thread."""
+
+    name: str = ""
+
+
+class LimitHit(Located, tag="limit.hit", frozen=True, kw_only=True):
+    """Something could not be recorded or allowed; replay is marked from here."""
+
+    what: str
+    """`threads`, `process`, `native-io`, `workspace-size`, `value`, `lines`, `time`, `memory`, `output`, `signal` ..."""
+    detail: str = ""
+
+
+class ForkApplied(Event, tag="fork.applied", frozen=True, kw_only=True):
+    """First own event of a fork: what was changed."""
+
+    parent: str
+    """Run id of the parent."""
+    position: str
+    changes: tuple[dict[str, Any], ...] = ()
+    """Each {"kind": "set" | "result" ..., "name"?, "expr"?, "before"?, "after"?}."""
+    command: str = ""
+
+
+class Note(Event, tag="note", frozen=True, kw_only=True):
+    """Free-form, for foreign traces and remarks."""
+
+    text: str = ""
+    data: Any = None
+
+
+class Unknown(msgspec.Struct, frozen=True, kw_only=True):
+    """A record of a type that this version does not know: kept as it is."""
+
+    type: str
+    seq: int
+    n: int
+    t: int
+    raw: bytes
+
+
+RECORD_TYPES: tuple[type[Record], ...] = (
+    Header, Seal, RunStarted, RunResumed, RunFinished, SandboxStarted, ToolDeclared, UserMessage,
+    TurnStarted, TurnFinished, LlmRequested, LlmResponded, BlockStarted, BlockFinished, Lines, Elided,
+    ToolCalled, ToolReturned, CtxSet, CtxDeleted, CtxMutated, Effect, FileOpened, FileRead, FileWrote,
+    FileDeleted, FileRenamed, FileMade, FileListed, FileChanged, ProcessStarted, ProcessFinished,
+    NetConnected, Import, Output, ExceptionRaised, Signal, ThreadStarted, LimitHit, ForkApplied, Note,
+)  # fmt: skip
+
+
+def tag_of(kind: type[Record]) -> str:
+    """Gives the `type` word of a record class."""
+    tag = kind.__struct_config__.tag
+    assert isinstance(tag, str)
+    return tag
+
+
+TYPES: dict[str, type[Record]] = {tag_of(kind): kind for kind in RECORD_TYPES}
