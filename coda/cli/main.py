@@ -1,0 +1,230 @@
+"""The command line's one entrance, and the one place where an outcome becomes an exit status.
+
+Guarantee: `coda --help` imports click and nothing else; a verb's module is imported when the verb is
+used. Whatever goes wrong, the user reads one sentence on stderr (or, with `--json`, one error object on
+stdout) and gets a status that a script can trust:
+
+    0    yes: fine, match, equal, faithful, clean
+    1    the answer is no: no match, runs differ, damage found
+    2    trouble: bad usage, missing file, refused, could not be answered
+    3    a replay diverged from its log
+    125  coda itself failed inside `exec` or `run` (2 could be the program's own status)
+    130  interrupted by Ctrl-C
+    141  whoever read stdout went away (as a program that SIGPIPE ends)
+
+An exception that coda did not raise on purpose is a defect of coda: it is named in one line, and the
+traceback is printed when CODA_DEBUG=1.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from coda import __version__
+from coda.cli.options import JSON_KEY
+from coda.errors import CodaError, Diverged, UsageError
+
+VERBS: dict[str, str] = {
+    "exec": "Run a Python program and record it.",
+    "run": "Give a task to an agent and record it.",
+    "log": "Print the events of a trace.",
+    "check": "Tell whether a trace is whole and unchanged.",
+    "runs": "List the recorded runs.",
+    "replay": "Run a trace again and verify that it is the same.",
+    "state": "Show all variables at a position of a trace.",
+    "fork": "Change something at a position and run on.",
+    "diff": "Compare two runs by structure.",
+    "query": "Ask which events did something, and why a value is what it is.",
+    "export": "Send a trace as OpenTelemetry spans.",
+    "serve": "Serve the recorded runs over HTTP.",
+    "view": "Step through a trace in the terminal.",
+}
+
+YES, NO, TROUBLE, DIVERGED, FAILED, INTERRUPTED, PIPE_GONE = 0, 1, 2, 3, 125, 130, 141
+
+# Verbs whose own status is the recorded program's; a failure of coda needs a number of its own.
+RUNNERS = frozenset({"exec", "run"})
+
+
+class LazyGroup(click.Group):
+    """A group that knows its verbs by name and help line, and imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Gives the verbs, in the order in which one meets them."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Gives a verb's command, importing its module; None when there is no such verb."""
+        if cmd_name not in VERBS:
+            return None
+        command = import_module(f"coda.cli.{cmd_name}").command
+        if not isinstance(command, click.Command):
+            raise TypeError(f"coda.cli.{cmd_name}.command is not a click command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the verb of a command line; suggests near names when there is none."""
+        name = args[0]
+        if name not in VERBS and not name.startswith("-"):
+            near = difflib.get_close_matches(name, VERBS, n=3)
+            hint = f"did you mean {' or '.join(near)}?" if near else "`coda --help` lists the commands."
+            raise click.UsageError(f"there is no command {name!r}; {hint}", ctx=ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the help lines from the table; importing the modules would take their time."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value:
+        click.echo(f"coda {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit status: 0 yes, 1 no, 2 trouble, 3 a replay diverged. CODA_DEBUG=1 shows tracebacks.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version.",
+)
+def cli() -> None:
+    """Record, replay, fork, query and view what agents do in Python.
+
+    TRACE is the path of a .jsonl trace, or a run id of the run directory (.coda/runs).
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line and gives its exit status.
+
+    Args:
+        argv: the arguments without the program's name; None takes those of this process.
+
+    Returns:
+        The exit status, as in the table above. Never raises, except SystemExit from the user's side.
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    if "_CODA_COMPLETE" in os.environ:
+        return _complete(os.environ["_CODA_COMPLETE"])
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a lone surrogate must not end the output
+    try:
+        status = _dispatch(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_stdout()
+        return PIPE_GONE
+    return status
+
+
+def _dispatch(args: list[str]) -> int:
+    """Runs the command and turns every way in which it can end into a status."""
+    meta: dict[str, Any] = {}
+    try:
+        with cli.make_context("coda", args) as ctx:
+            meta = ctx.meta
+            result = cli.invoke(ctx)
+        return result if isinstance(result, int) else YES
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        print("coda: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return TROUBLE
+    except click.ClickException as error:
+        return _report(_as_usage_error(error), as_json=_json_asked(error, meta, args))
+    except BrokenPipeError:
+        raise
+    except CodaError as error:
+        return _report(error, as_json=JSON_KEY in meta, verb=args[0])
+    except Exception as error:  # noqa: BLE001 - the top: whatever it is, it is said and has a status
+        return _report(_as_defect(error), as_json=JSON_KEY in meta, verb=args[0] if args else "")
+
+
+def _as_usage_error(error: click.ClickException) -> UsageError:
+    """Restates click's complaint as ours, with the command whose help would tell more."""
+    text = error.format_message().strip()
+    ctx = getattr(error, "ctx", None)
+    if ctx is not None and ctx.command is not cli:
+        text = f"{text.rstrip('.')}; see `{ctx.command_path} --help`"
+    return UsageError(text)
+
+
+def _json_asked(error: click.ClickException, meta: dict[str, Any], args: list[str]) -> bool:
+    """Whether `--json` was given, also when the command line could not be parsed to its end."""
+    ctx = getattr(error, "ctx", None)
+    if JSON_KEY in meta or (ctx is not None and JSON_KEY in ctx.meta):
+        return True
+    for word in args[1:]:
+        if word == "--" or (args[0] in RUNNERS and not word.startswith("-")):
+            return False  # what follows belongs to the recorded program
+        if word == "--json":
+            return True
+    return False
+
+
+def _as_defect(error: Exception) -> CodaError:
+    """Names an exception that coda did not raise on purpose."""
+    if os.environ.get("CODA_DEBUG") == "1":
+        sys.excepthook(type(error), error, error.__traceback__)
+        advice = "please report it with the traceback above"
+    else:
+        advice = "please report it; CODA_DEBUG=1 shows where"
+    return CodaError(
+        f"a defect of coda: {type(error).__name__}: {error}; {advice}", defect=type(error).__name__
+    )
+
+
+def _report(error: CodaError, *, as_json: bool, verb: str = "") -> int:
+    """Tells an error to whoever called, and gives its status."""
+    # Here and not at the top: it brings the log's masking, which `--help` does not need.
+    from coda.cli.render import error_object, say
+
+    if as_json:
+        print(error_object(error))
+    else:
+        say(f"coda: {error.message}")
+    if isinstance(error, Diverged):
+        return DIVERGED
+    if verb in RUNNERS and not isinstance(error, UsageError):
+        return FAILED
+    return TROUBLE
+
+
+def _silence_stdout() -> None:
+    """Keeps the interpreter from complaining, at its end, that stdout cannot be flushed."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(devnull, sys.stdout.fileno())
+    except (OSError, ValueError):
+        pass  # stdout is not a file here (a notebook, a test); nothing will be flushed to it
+    finally:
+        os.close(devnull)
+
+
+def _complete(instruction: str) -> int:
+    """Answers the shell's completion script."""
+    from click.shell_completion import shell_complete
+
+    return shell_complete(cli, {}, "coda", "_CODA_COMPLETE", instruction)
