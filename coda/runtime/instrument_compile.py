@@ -1,0 +1,73 @@
+"""Compiling a rewritten tree, and putting live objects into its constants.
+
+Guarantee: the user's own warnings and errors come from their own source only. The second compilation is
+silent without touching what `warnings` remembers (`catch_warnings` would make a warning that was shown
+once appear again), and the recursion limit is as before when it is done.
+"""
+
+from __future__ import annotations
+import __future__
+
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import CodeType
+from typing import Any
+
+FUTURE_FLAGS: int = 0
+for _name in __future__.all_feature_names:
+    FUTURE_FLAGS |= getattr(__future__, _name).compiler_flag
+FUTURE_FLAGS &= ~0x10  # nested_scopes shares its bit with CO_NESTED; it has been the rule since 2.2
+ANNOTATIONS: int = __future__.annotations.compiler_flag
+
+_COMPILE_DEPTH = 10_000
+
+
+@contextmanager
+def warnings_off() -> Iterator[None]:
+    """Silences warnings of a compilation, leaving registries of warnings already shown as they are."""
+    filters: Any = warnings.filters
+    entry: Any = ("ignore", None, Warning, None, 0)
+    filters.insert(0, entry)
+    try:
+        yield
+    finally:
+        for index, found in enumerate(filters):
+            if found is entry:
+                del filters[index]
+                break
+
+
+@contextmanager
+def deep_stack() -> Iterator[None]:
+    """Lets trees through that are deeper than the recursion limit: 3.11 counts nodes as frames."""
+    limit = sys.getrecursionlimit()
+    if limit >= _COMPILE_DEPTH or sys.version_info >= (3, 12):
+        yield
+        return
+    sys.setrecursionlimit(_COMPILE_DEPTH)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def with_objects(code: CodeType, first: int, objects: Sequence[object]) -> CodeType:
+    """Gives the code with each placeholder constant `first + k` replaced by `objects[k]`, all the way in.
+
+    Args:
+        code: compiled from a tree whose placeholders are integers that the source cannot contain.
+        first: the first placeholder.
+        objects: what stands for them.
+    """
+    consts: list[Any] = list(code.co_consts)
+    changed = False
+    for index, const in enumerate(consts):
+        if type(const) is int and const >= first:
+            consts[index] = objects[const - first]
+            changed = True
+        elif type(const) is CodeType:
+            consts[index] = with_objects(const, first, objects)
+            changed = True
+    return code.replace(co_consts=tuple(consts)) if changed else code

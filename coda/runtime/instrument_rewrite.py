@@ -1,0 +1,214 @@
+"""Writing the hooks into a syntax tree.
+
+Guarantee: the rewritten tree does what the tree did. Hooks are statements of their own that stand at the
+position of what they speak of, so tracebacks (carets included) and trace functions show the user's own
+lines; docstrings stay first, then `__future__` imports; nothing is read back that could run user code.
+
+The hook forms (the objects are constants that are put in after compilation):
+
+    LINES.append(id)                                           before a statement
+    if SITE.left is not None:                                  after a store, or at the head of a body
+        SITE.left = SITE.left - 1 or None
+        LINES.append(id); VALUES.append(x if type(x) in SCALARS else summary(x))
+    target.attr = SITE.keep(v) if SITE.left is not None else v   for a value that passes through
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from typing import Any, Final
+
+from coda.log.sites import Group, Sites, bodies, has_docstring, is_silent
+from coda.runtime.instrument_hooks import SCALARS, Site, summary
+
+_LOAD: Final = ast.Load()
+_STORE: Final = ast.Store()
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_DOUBLED_LINES = 20
+"""A passing value that is longer than this is not written twice; its hook is called each time."""
+
+
+class _Place:
+    """A position for nodes: the first column of something, on one line only (its carets, if any)."""
+
+    __slots__ = ("where",)
+
+    def __init__(self, node: Any) -> None:
+        end = node.end_col_offset if node.end_lineno == node.lineno else node.col_offset + 1
+        self.where = {
+            "lineno": node.lineno,
+            "col_offset": node.col_offset,
+            "end_lineno": node.lineno,
+            "end_col_offset": end,
+        }
+
+    def constant(self, value: Any) -> ast.Constant:
+        return ast.Constant(value=value, **self.where)
+
+    def name(self, name: str) -> ast.Name:
+        return ast.Name(id=name, ctx=_LOAD, **self.where)
+
+    def attribute(self, holder: int, name: str) -> ast.Attribute:
+        return ast.Attribute(value=self.constant(holder), attr=name, ctx=_LOAD, **self.where)
+
+    def call(self, function: ast.expr, argument: ast.expr) -> ast.Call:
+        return ast.Call(func=function, args=[argument], keywords=[], **self.where)
+
+    def append(self, holder: int, argument: ast.expr) -> ast.stmt:
+        return ast.Expr(value=self.call(self.attribute(holder, "append"), argument), **self.where)
+
+
+class Rewriter:
+    """Rewrites one tree in place.
+
+    Args:
+        sites: what `analyse` said of this very tree.
+        first: first placeholder integer; the source must contain none as large.
+        lines, values: the two buffers.
+        limit: values at each site, or None for no capture at all.
+        triggers: statement id to an object whose `append` is called there instead of the buffer's.
+    """
+
+    def __init__(
+        self,
+        sites: Sites,
+        *,
+        first: int,
+        lines: Any,
+        values: Any,
+        limit: int | None,
+        triggers: Mapping[int, object],
+    ) -> None:
+        self.sites = sites
+        self.base = sites.table.base
+        self.first_binding = self.base + len(sites.table.statements)
+        self.first = first
+        self.limit = limit
+        self.triggers = triggers
+        self.budget: list[Site] = []
+        self.objects: list[object] = []
+        self.lines = self._hold(lines)
+        self.values = self._hold(values)
+        self.type = self._hold(type)
+        self.scalars = self._hold(SCALARS)
+        self.summary = self._hold(summary)
+        self._buffers = (lines, values)
+
+    def _hold(self, thing: object) -> int:
+        """Gives the placeholder that stands for an object."""
+        self.objects.append(thing)
+        return self.first + len(self.objects) - 1
+
+    def rewrite(self, tree: ast.Module) -> None:
+        """Puts the hooks into the tree."""
+        if self.limit is not None:
+            for node, group in self.sites.through.items():
+                self._pass_through(node, group)
+        pending: list[tuple[list[ast.stmt], ast.AST | None]] = [(tree.body, tree)]
+        while pending:
+            body, owner = pending.pop()
+            self._body(body, owner, pending)
+
+    def _body(
+        self,
+        body: list[ast.stmt],
+        owner: ast.AST | None,
+        pending: list[tuple[list[ast.stmt], ast.AST | None]],
+    ) -> None:
+        written: list[ast.stmt] = []
+        rest = iter(list(body))
+        if isinstance(owner, (*_DEFINITIONS, ast.Module)) and has_docstring(body):
+            written.append(next(rest))
+        head = self.sites.heads.get(owner) if owner is not None and self.limit is not None else None
+        for node in rest:
+            number = self.sites.rows.get(node)
+            if head is not None and not is_silent(node):
+                written.append(self._capture(head))
+                head = None
+            if number is not None:
+                written.append(self._line(node, self.base + number))
+            written.append(node)
+            if self.limit is not None and (group := self.sites.after.get(node)) is not None:
+                written.append(self._capture(group))
+            self._queue(node, pending)
+        if head is not None:
+            written.append(self._capture(head))
+        body[:] = written
+
+    def _queue(self, node: ast.stmt, pending: list[tuple[list[ast.stmt], ast.AST | None]]) -> None:
+        """Puts the bodies inside a statement on the list, with the node whose head each one is."""
+        if isinstance(node, ast.Match):
+            pending.extend((case.body, case) for case in node.cases)
+            return
+        first = True
+        owners: dict[int, ast.AST] = {id(h.body): h for h in getattr(node, "handlers", ())}
+        for body in bodies(node):
+            if body:
+                pending.append((body, owners.get(id(body), node if first else None)))
+            first = False
+
+    # --- hooks ----------------------------------------------------------------------------------
+
+    def _line(self, node: ast.stmt, number: int) -> ast.stmt:
+        decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+        place = _Place(decorators[0] if decorators else node)
+        buffer = self._hold(self.triggers[number]) if number in self.triggers else self.lines
+        return place.append(buffer, place.constant(number))
+
+    def _site(self, group: Group) -> int:
+        ids = tuple(self.first_binding + binding for binding in group.bindings)
+        site = Site(ids, self.limit, *self._buffers)
+        self.budget.append(site)
+        return self._hold(site)
+
+    def _guard(self, place: _Place, site: int) -> ast.expr:
+        return ast.Compare(
+            left=place.attribute(site, "left"),
+            ops=[ast.IsNot()],
+            comparators=[place.constant(None)],
+            **place.where,
+        )
+
+    def _capture(self, group: Group) -> ast.stmt:
+        """Reads names back and appends them, while the budget lasts."""
+        place = _Place(group.at)
+        site = self._site(group)
+        one_less = ast.BinOp(
+            left=place.attribute(site, "left"), op=ast.Sub(), right=place.constant(1), **place.where
+        )
+        left = ast.BoolOp(op=ast.Or(), values=[one_less, place.constant(None)], **place.where)
+        target = ast.Attribute(value=place.constant(site), attr="left", ctx=_STORE, **place.where)
+        body: list[ast.stmt] = [ast.Assign(targets=[target], value=left, **place.where)]
+        for binding, name in zip(group.bindings, group.names, strict=True):
+            body.append(place.append(self.lines, place.constant(self.first_binding + binding)))
+            body.append(place.append(self.values, self._picture(place, name)))
+        return ast.If(test=self._guard(place, site), body=body, orelse=[], **place.where)
+
+    def _picture(self, place: _Place, name: str) -> ast.expr:
+        """`name if type(name) in SCALARS else summary(name)`: scalars enter no frame of ours."""
+        test = ast.Compare(
+            left=place.call(place.constant(self.type), place.name(name)),
+            ops=[ast.In()],
+            comparators=[place.constant(self.scalars)],
+            **place.where,
+        )
+        other = place.call(place.constant(self.summary), place.name(name))
+        return ast.IfExp(test=test, body=place.name(name), orelse=other, **place.where)
+
+    def _pass_through(self, node: ast.Assign | ast.AnnAssign | ast.NamedExpr, group: Group) -> None:
+        value = node.value
+        assert value is not None
+        place = _Place(value)
+        site = self._site(group)
+        kept: ast.expr = place.call(place.attribute(site, "keep"), value)
+        if not self._too_large(value):
+            # Written twice: a spent site then costs a load and a jump, and no frame at all.
+            kept = ast.IfExp(test=self._guard(place, site), body=kept, orelse=value, **place.where)
+        node.value = kept
+
+    def _too_large(self, value: ast.expr) -> bool:
+        """Whether writing the value twice could grow the code out of proportion."""
+        if (value.end_lineno or value.lineno) - value.lineno > _DOUBLED_LINES:
+            return True
+        return any(isinstance(part, ast.NamedExpr) for part in ast.walk(value))
