@@ -26,6 +26,7 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem, shell_complete
 
 from coda import __version__
 from coda.cli.options import JSON_KEY
@@ -79,6 +80,11 @@ class LazyGroup(click.Group):
             hint = f"did you mean {' or '.join(near)}?" if near else "`coda --help` lists the commands."
             raise click.UsageError(f"there is no command {name!r}; {hint}", ctx=ctx)
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Completes a verb from the table, and the options of the group."""
+        verbs = [CompletionItem(name, help=VERBS[name]) for name in VERBS if name.startswith(incomplete)]
+        return verbs + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the help lines from the table; importing the modules would take their time."""
@@ -225,6 +231,4 @@ def _silence_stdout() -> None:
 
 def _complete(instruction: str) -> int:
     """Answers the shell's completion script."""
-    from click.shell_completion import shell_complete
-
     return shell_complete(cli, {}, "coda", "_CODA_COMPLETE", instruction)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from tests.meta.source import ROOT, modules, own_files
 
 # Each has a one-letter class in it, so that this file does not hold what it looks for.
-_PATHS = re.compile(r"(?<![\w.$}~-])/(?:wor[k]|roo[t]|home/[a-z]+|Users/[A-Za-z]+)/")
+_PATHS = re.compile(
+    "|".join(
+        [
+            r"(?<![\w.$}~-])/(?:wor[k]|roo[t])/",
+            *(re.escape(f"{path}/") for path in (ROOT, Path.home()) if len(path.parts) > 1),
+        ]
+    )
+)
 _HOSTS = re.compile(
     r"p[y]pi\.org|python[h]osted\.org|npm[j]s\.(?:org|com)|deb\.[d]ebian\.org|proxy\.[g]olang"
 )
