@@ -23,14 +23,16 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem, shell_complete
 
 from coda import __version__
 from coda.cli.options import JSON_KEY
 from coda.errors import CodaError, Diverged, UsageError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 VERBS: dict[str, str] = {
     "exec": "Run a Python program and record it.",
@@ -83,6 +85,8 @@ class LazyGroup(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Completes a verb from the table, and the options of the group."""
+        from click.shell_completion import CompletionItem  # only a completing shell needs it
+
         verbs = [CompletionItem(name, help=VERBS[name]) for name in VERBS if name.startswith(incomplete)]
         return verbs + click.Command.shell_complete(self, ctx, incomplete)
 
@@ -231,4 +235,6 @@ def _silence_stdout() -> None:
 
 def _complete(instruction: str) -> int:
     """Answers the shell's completion script."""
+    from click.shell_completion import shell_complete
+
     return shell_complete(cli, {}, "coda", "_CODA_COMPLETE", instruction)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TextIO
 import msgspec
 
 from coda.errors import CodaError
-from coda.log import mask, sanitise
+from coda.log import mask, mask_data, sanitise
 
 STYLES = {
     "bold": "1", "dim": "2", "italic": "3", "underline": "4",
@@ -56,36 +56,28 @@ def wants_colour(color: str, stream: TextIO) -> bool:
 
 
 def plain(value: Any, *, show_secrets: bool = False) -> Any:
-    """Gives a copy of JSON-like data that is safe to print: strings masked, lone surrogates spelled out.
+    """Gives a copy of JSON-like data that is safe to print: secrets masked, lone surrogates spelled out.
 
     Args:
-        value: built-in data, or msgspec structs, which become objects.
+        value: built-in data, or msgspec structs, which become objects; other objects become their text.
         show_secrets: leave out the masking.
     """
+    data = _builtin(value)
+    return data if show_secrets else mask_data(data)
+
+
+def _builtin(value: Any) -> Any:
     if isinstance(value, str):
-        text = value if show_secrets else mask(value)
-        return text.encode("utf-8", "backslashreplace").decode() if not text.isascii() else text
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, Mapping):
-        return {
-            plain(str(key), show_secrets=show_secrets): _plain_member(str(key), member, show_secrets)
-            for key, member in value.items()
-        }
+        return {_builtin(str(key)): _builtin(member) for key, member in value.items()}
     if isinstance(value, msgspec.Struct):
-        return plain(msgspec.structs.asdict(value), show_secrets=show_secrets)
+        return _builtin(msgspec.to_builtins(value))
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(member, show_secrets=show_secrets) for member in value]
+        return [_builtin(member) for member in value]
     if value is None or isinstance(value, bool | int | float):
         return value
-    return plain(str(value), show_secrets=show_secrets)
-
-
-def _plain_member(key: str, value: Any, show_secrets: bool) -> Any:
-    """Masks a member also when only its name gives it away (`{"API_KEY": "hunter2"}`)."""
-    if isinstance(value, str) and not show_secrets:
-        assignment = f"{key}={value}"
-        if mask(assignment) != assignment and mask(value) == value:
-            return plain(mask(assignment).removeprefix(f"{key}="))
-    return plain(value, show_secrets=show_secrets)
+    return _builtin(str(value))
 
 
 def encode(schema: str, data: Mapping[str, Any] | msgspec.Struct, *, show_secrets: bool = False) -> str:
