@@ -1,0 +1,195 @@
+"""Runs one shell command so that it ends when it must and its output stays bounded.
+
+Guarantee: a command cannot outlive its time limit by leaving children behind: it has a process group
+of its own, which is ended as a whole. A child that still holds the output open when the shell is done
+does not hold up the call either; it lives on until `Shell.close`. Output beyond the limit is counted,
+not kept. The environment is an allow list, so secrets of the host are not handed on (A-18).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
+from typing import IO
+
+_ALLOWED = frozenset((
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TERM", "TZ", "TMPDIR",
+    "COLUMNS", "LINES",
+))  # fmt: skip
+_GRACE_S = 0.5
+_STUCK_S = 5.0
+
+
+def allowed_env(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Gives the part of an environment that a child may see: paths, user, language, time zone.
+
+    Args:
+        environ: the whole environment; that of this process when None.
+    """
+    environ = os.environ if environ is None else environ
+    return {name: value for name, value in environ.items() if name in _ALLOWED or name.startswith("LC_")}
+
+
+class Shell:
+    """Runs commands in one folder.
+
+    Args:
+        cwd: the folder.
+        env: the whole environment of the commands.
+        timeout_s: time limit of a command that has none of its own.
+        max_output_bytes: of each stream; of more, the first and the last half of this are kept.
+    """
+
+    def __init__(self, cwd: str, *, env: Mapping[str, str], timeout_s: float, max_output_bytes: int) -> None:
+        self.cwd = cwd
+        self.env = dict(env)
+        self.timeout_s = timeout_s
+        self.max_output_bytes = max_output_bytes
+        self._left: set[int] = set()
+        self._program = shutil.which("bash") or "/bin/sh"
+
+    def run(self, cmd: str, timeout_s: float | None = None) -> dict[str, object]:
+        """Runs a command and waits for it.
+
+        Args:
+            cmd: for `bash -c`, or `sh -c` where there is no bash.
+            timeout_s: seconds, more than 0; None takes the default.
+
+        Returns:
+            `stdout` and `stderr` as text, `returncode` (negative: minus the signal that ended it; -1 when
+            timed out) and `timed_out`.
+
+        Raises:
+            TypeError, ValueError: the command is not text, or the limit is not a positive number.
+        """
+        if not isinstance(cmd, str):
+            raise TypeError(f"bash() takes the command as text; got {type(cmd).__name__}")
+        limit = self.timeout_s if timeout_s is None else timeout_s
+        if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0:
+            raise ValueError(f"bash() needs a time limit of more than 0 seconds; got timeout_s={timeout_s!r}")
+        process = subprocess.Popen(
+            [self._program, "-c", cmd],
+            cwd=self.cwd,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        streams = [
+            _Stream(process.stdout, self.max_output_bytes),
+            _Stream(process.stderr, self.max_output_bytes),
+        ]
+        ended = threading.Event()
+        threading.Thread(target=_wait, args=(process, ended), name="coda-bash", daemon=True).start()
+        try:
+            # A limit beyond what a lock can wait for (about 292 years) is none.
+            timed_out = not ended.wait(min(limit, threading.TIMEOUT_MAX))
+        except BaseException:
+            _end_group(process.pid, ended)
+            raise
+        if timed_out:
+            _end_group(process.pid, ended)
+        deadline = time.monotonic() + _GRACE_S
+        for stream in streams:
+            stream.finished.wait(max(deadline - time.monotonic(), 0))
+        if _group_lives(process.pid):
+            self._left.add(process.pid)
+        return {
+            "stdout": streams[0].text(),
+            "stderr": streams[1].text(),
+            "returncode": -1 if timed_out or process.returncode is None else process.returncode,
+            "timed_out": timed_out,
+        }
+
+    def close(self) -> None:
+        """Ends everything that commands left running in their groups."""
+        for group in self._left:
+            _signal_group(group, signal.SIGKILL)
+        self._left.clear()
+
+
+class _Stream:
+    """Reads one output on a thread of its own, for as long as somebody may write to it."""
+
+    def __init__(self, file: IO[bytes], limit: int) -> None:
+        self.finished = threading.Event()
+        self._file = file
+        self._half = max(limit // 2, 1)
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._left_out = 0
+        self._lock = threading.Lock()
+        self._taken = False
+        threading.Thread(target=self._read, name="coda-bash-output", daemon=True).start()
+
+    def _read(self) -> None:
+        fd = self._file.fileno()
+        with self._file:
+            # The descriptor, not the file: a buffered reader would wait for full buffers.
+            while chunk := os.read(fd, 1 << 16):
+                self._add(chunk)
+        self.finished.set()
+
+    def _add(self, chunk: bytes) -> None:
+        with self._lock:
+            if self._taken:
+                return  # A child that was left behind goes on talking: nobody listens.
+            room = self._half - len(self._head)
+            self._head += chunk[:room] if room > 0 else b""
+            self._tail += chunk[max(room, 0) :]
+            # Cut at twice the size: cutting at each chunk would copy the tail every time.
+            if len(self._tail) > 2 * self._half:
+                self._cut()
+
+    def _cut(self) -> None:
+        excess = len(self._tail) - self._half
+        if excess > 0:
+            self._left_out += excess
+            del self._tail[:excess]
+
+    def text(self) -> str:
+        """Gives what came, as text; bytes that are not UTF-8 are shown as U+FFFD."""
+        with self._lock:
+            self._taken = True
+            self._cut()
+            head, tail = bytes(self._head), bytes(self._tail)
+        if not self._left_out:
+            return (head + tail).decode("utf-8", "replace")
+        notice = f"\n[... {self._left_out} bytes left out ...]\n"
+        return head.decode("utf-8", "replace") + notice + tail.decode("utf-8", "replace")
+
+
+def _wait(process: subprocess.Popen[bytes], ended: threading.Event) -> None:
+    process.wait()
+    ended.set()
+
+
+def _end_group(group: int, ended: threading.Event) -> None:
+    """Asks a process group to end, then makes it."""
+    _signal_group(group, signal.SIGTERM)
+    ended.wait(_GRACE_S)
+    _signal_group(group, signal.SIGKILL)
+    ended.wait(_STUCK_S)  # A process in the kernel's hands may not die; the call ends all the same.
+
+
+def _signal_group(group: int, number: int) -> None:
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        pass  # Nobody is left (macOS says "not permitted" of a group of zombies).
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True

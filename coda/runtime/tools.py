@@ -1,0 +1,396 @@
+"""Functions of the user that agent code may call, and the way their values cross the boundary.
+
+Guarantee: what a tool gets and gives is a value, never a reference (R26): arguments are rebuilt from
+the envelope that is in the log, results and errors leave as envelopes, and what is not a value is
+refused with a sentence that names the argument. So a replay, which has only the log, shows agent code
+the same things that the recorded call did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import inspect
+import keyword
+import math
+import threading
+import types
+import typing
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, overload
+
+from coda.log import RecordValue, ToolDeclared, from_envelope, to_envelope
+
+EFFECTS = ("pure", "read", "act")
+_IMMUTABLE = frozenset((type(None), bool, int, float, complex, str, bytes))
+
+
+@dataclasses.dataclass(frozen=True)
+class Tool:
+    """A function that agent code can call by name.
+
+    Attributes:
+        fn: the function; may be `async def`.
+        name: what agent code calls it.
+        signature: as in a `def`, e.g. `(query: str, limit: int = 10) -> list`.
+        doc: its docstring.
+        effect: `pure` (depends on its arguments alone), `read` (looks, changes nothing) or `act`.
+        origin: `tool` (the user's) or `primitive` (coda's own).
+    """
+
+    fn: Callable[..., Any]
+    name: str
+    signature: str
+    doc: str = ""
+    effect: str = "act"
+    origin: str = "tool"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the function directly, as if it were not a tool."""
+        return self.fn(*args, **kwargs)
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the function is a coroutine function."""
+        return inspect.iscoroutinefunction(self.fn)
+
+    def declaration(self) -> ToolDeclared:
+        """Gives the event that declares it."""
+        return ToolDeclared(
+            name=self.name, signature=self.signature, doc=self.doc, effect=self.effect, origin=self.origin
+        )
+
+
+@overload
+def tool(fn: Callable[..., Any], /) -> Tool: ...
+@overload
+def tool(*, effect: str = "act", name: str | None = None) -> Callable[[Callable[..., Any]], Tool]: ...
+
+
+def tool(
+    fn: Callable[..., Any] | None = None, /, *, effect: str = "act", name: str | None = None
+) -> Tool | Callable[[Callable[..., Any]], Tool]:
+    """Makes a function a tool; plain (`@tool`) or with options (`@tool(effect="read")`).
+
+    Args:
+        fn: the function.
+        effect: `pure`, `read` or `act`; a fork repeats a `pure` one and trusts recorded answers of a
+            `read` one longer than those of an `act`.
+        name: what agent code calls it; the function's own name when None.
+
+    Raises:
+        ValueError: no such effect, or the name is not one that code can call.
+        TypeError: it is not a function.
+    """
+    if fn is not None:
+        return make_tool(fn, effect=effect, name=name)
+    return lambda function: make_tool(function, effect=effect, name=name)
+
+
+def make_tool(
+    fn: Callable[..., Any], *, effect: str = "act", name: str | None = None, origin: str = "tool"
+) -> Tool:
+    """Builds a `Tool` of a function (see `tool`)."""
+    if not callable(fn):
+        raise TypeError(f"a tool is a function; got {type(fn).__name__}")
+    if effect not in EFFECTS:
+        raise ValueError(f"a tool's effect is one of {', '.join(EFFECTS)}; got {effect!r}")
+    name = name if name is not None else getattr(fn, "__name__", "")
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise ValueError(f"{name!r} is not a name that code can call; give one with @tool(name=...)")
+    return Tool(fn, name, signature_text(fn), inspect.getdoc(fn) or "", effect, origin)
+
+
+def as_tools(items: Iterable[Tool | Callable[..., Any]]) -> list[Tool]:
+    """Gives tools for functions and tools alike.
+
+    Raises:
+        TypeError: an item is neither.
+        ValueError: two have the same name.
+    """
+    tools: list[Tool] = []
+    seen: set[str] = set()
+    for item in items:
+        made = item if isinstance(item, Tool) else make_tool(item)
+        if made.name in seen:
+            raise ValueError(f"two tools have the name {made.name!r}")
+        seen.add(made.name)
+        tools.append(made)
+    return tools
+
+
+def declare(tools: Iterable[Tool]) -> list[ToolDeclared]:
+    """Gives the `tool.declared` events of tools, in order."""
+    return [tool.declaration() for tool in tools]
+
+
+# --- signatures --------------------------------------------------------------------------------
+
+
+def signature_text(fn: Callable[..., Any]) -> str:
+    """Gives a function's signature as source text that does not depend on addresses."""
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):
+        return "(*args, **kwargs)"  # Some builtins have none.
+    shown = [
+        parameter.replace(default=_Shown(parameter.default), annotation=_Shown.of(parameter.annotation))
+        if parameter.default is not inspect.Parameter.empty
+        else parameter.replace(annotation=_Shown.of(parameter.annotation))
+        for parameter in signature.parameters.values()
+    ]
+    returns = _Shown.of(signature.return_annotation)
+    return str(signature.replace(parameters=shown, return_annotation=returns))
+
+
+class _Shown:
+    """Stands for an annotation or a default; its repr is what the signature shows."""
+
+    def __init__(self, value: Any) -> None:
+        self.text = repr(value) if _is_plain(value) else "..."
+
+    @classmethod
+    def of(cls, annotation: Any) -> Any:
+        """Wraps an annotation; none stays none."""
+        if annotation is inspect.Parameter.empty:
+            return annotation
+        shown = cls(None)
+        if isinstance(annotation, str):
+            shown.text = annotation
+        elif type(annotation) is type:
+            shown.text = annotation.__qualname__
+        elif annotation is None:
+            shown.text = "None"
+        else:
+            shown.text = repr(annotation).replace("typing.", "")
+        return shown
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) in (tuple, list):
+        return all(map(_is_plain, value))
+    if type(value) is float:
+        return math.isfinite(value)
+    return value is None or type(value) in (bool, int, str, bytes)
+
+
+# --- calls -------------------------------------------------------------------------------------
+
+
+class Outcome(NamedTuple):
+    """How a call ended, ready for `tool.returned`."""
+
+    ok: bool
+    value: Any = None
+    """Envelope of the result."""
+    error: dict[str, Any] | None = None
+    """`{"type", "mro", "message", "args"}` of the exception."""
+    changed: tuple[str, ...] = ()
+    """Arguments that the tool changed in place; agent code does not see that."""
+
+
+def invoke(
+    tool: Tool,
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    runner: AsyncRunner | None = None,
+) -> Outcome:
+    """Calls a tool with arguments as they came over the boundary.
+
+    Args:
+        tool: what to call.
+        args: envelopes of the positional arguments.
+        kwargs: envelopes of the others.
+        runner: runs coroutines; None makes a loop for this call alone.
+
+    Returns:
+        The outcome; an exception of the tool is data in it.
+
+    Raises:
+        KeyboardInterrupt: the user stopped the tool.
+    """
+    try:
+        given, named = _arguments(tool, args, kwargs or {})
+        mutable = _mutable(tool, given, named)
+        result = tool.fn(*given, **named)
+        if inspect.isawaitable(result):
+            result = _wait(result, runner)
+        value = to_envelope(result)
+        if (bad := _not_a_value(value)) is not None:
+            raise TypeError(f"tool results are values; {tool.name}() returned {bad}")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - the boundary: a tool's exception is data
+        return Outcome(False, error=error_data(error))
+    changed = tuple(name for name, argument, data in mutable if to_envelope(argument) != data)
+    return Outcome(True, value, changed=changed)
+
+
+def _wait(awaitable: Awaitable[Any], runner: AsyncRunner | None) -> Any:
+    if runner is not None:
+        return runner.run(awaitable)
+    own = AsyncRunner()
+    try:
+        return own.run(awaitable)
+    finally:
+        own.close()
+
+
+def error_data(error: BaseException) -> dict[str, Any]:
+    """Gives an exception as data: the names of its classes, its message and its arguments."""
+    names = [_qualified(kind) for kind in type(error).__mro__[:-1]]
+    try:
+        message = str(error)
+    except Exception as second:  # noqa: BLE001 - the user's own __str__ may fail
+        message = f"<no message: {type(second).__name__}>"
+    args = [to_envelope(arg, max_bytes=64 << 10) for arg in error.args]
+    # An argument that is no value would make the worker's exception a different one: leave it out.
+    args = args if all(_not_a_value(arg) is None for arg in args) else [message]
+    return {"type": names[0], "mro": names, "message": message, "args": args}
+
+
+def _qualified(kind: type) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _arguments(
+    tool: Tool, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """Rebuilds arguments from envelopes and fits records to the function's annotations."""
+    hints = _hints(tool.fn)
+    given = [_argument(data, hints.get(name), name) for name, data in _positional(tool, args)]
+    named = {name: _argument(data, hints.get(name), name) for name, data in kwargs.items()}
+    return given, named
+
+
+def _positional(tool: Tool, args: Sequence[Any]) -> list[tuple[str, Any]]:
+    """Pairs positional arguments with the names of their parameters, or with their numbers."""
+    try:
+        parameters = [
+            parameter.name
+            for parameter in inspect.signature(tool.fn).parameters.values()
+            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        ]
+    except (TypeError, ValueError):
+        parameters = []
+    names = parameters + [str(index + 1) for index in range(len(parameters), len(args))]
+    return list(zip(names, args, strict=False))
+
+
+def _hints(fn: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(fn)
+    except Exception:  # noqa: BLE001 - annotations are the user's code; without them nothing is fitted
+        return {}
+
+
+def _argument(data: Any, hint: Any, name: str) -> Any:
+    if (bad := _not_a_value(data)) is not None:
+        raise TypeError(f"tool arguments are values; got {bad} in argument {name!r}")
+    return _fit(from_envelope(data), hint)
+
+
+def _not_a_value(data: Any) -> str | None:
+    """Gives the type of the first thing in an envelope that is not an exact value, else None."""
+    pending = [data]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, list | tuple):
+            pending.extend(item)
+        elif isinstance(item, dict):
+            tag = item.get("$")
+            if tag in ("opaque", "summary"):
+                size = " that is too large" if tag == "summary" else ""
+                return f"{item.get('t', 'an object')}{size}"
+            pending.extend(item.values())
+    return None
+
+
+def _fit(value: Any, hint: Any) -> Any:
+    """Builds the annotated dataclass of a record or a dict with its fields; else gives the value back."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        for choice in typing.get_args(hint):
+            if (fitted := _fit(value, choice)) is not value:
+                return fitted
+        return value
+    if origin in (list, tuple, Sequence) and type(value) in (list, tuple) and typing.get_args(hint):
+        item = typing.get_args(hint)[0]
+        fitted_items = [_fit(one, item) for one in value]
+        same = all(new is old for new, old in zip(fitted_items, value, strict=True))
+        return value if same else type(value)(fitted_items)
+    if not isinstance(hint, type):
+        return value
+    fields = value.fields if isinstance(value, RecordValue) else value
+    if type(fields) is not dict:
+        return value
+    if callable(validate := getattr(hint, "model_validate", None)):
+        return validate(fields)  # A pydantic model; what it refuses is an error of the call.
+    if not dataclasses.is_dataclass(hint):
+        return value
+    known = {field.name for field in dataclasses.fields(hint) if field.init}
+    if not set(fields) <= known:
+        return value
+    inner = _hints(hint)
+    try:
+        return hint(**{name: _fit(one, inner.get(name)) for name, one in fields.items()})
+    except TypeError:
+        return value  # A field without a default is missing: the function gets what was sent.
+
+
+def _mutable(tool: Tool, given: list[Any], named: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Gives name, value and envelope of the arguments that a function can change in place."""
+    rows = [*_positional(tool, given), *named.items()]
+    return [(name, value, to_envelope(value)) for name, value in rows if type(value) not in _IMMUTABLE]
+
+
+class AsyncRunner:
+    """Runs coroutines of tools, all on one event loop, whatever loop the caller is in.
+
+    The loop lives on a thread of its own and is made with the first coroutine: a notebook has a loop
+    running in the main thread already, and clients that keep connections want to meet the same loop again.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def run(self, awaitable: Awaitable[Any]) -> Any:
+        """Waits for an awaitable and gives its result, or raises its exception."""
+
+        async def wait() -> Any:
+            return await awaitable
+
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._loop.run_forever, name="coda-tools", daemon=True)
+            self._thread.start()
+        future = asyncio.run_coroutine_threadsafe(wait(), self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Ends the loop; what still runs on it is cancelled. May be called twice."""
+        loop, thread = self._loop, self._thread
+        self._loop = self._thread = None
+        if loop is None or thread is None:
+            return
+        asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _cancel_all() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
