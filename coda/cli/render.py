@@ -62,11 +62,20 @@ def plain(value: Any, *, show_secrets: bool = False) -> Any:
         value: built-in data, or msgspec structs, which become objects; other objects become their text.
         show_secrets: leave out the masking.
     """
-    data = _builtin(value)
-    return data if show_secrets else mask_data(data)
+    return _builtin(value) if show_secrets else _hide(mask_data(_builtin(value)))
+
+
+def _hide(data: Any) -> Any:
+    """Masks the keys of objects, which the log's `mask_data` takes for names of fields."""
+    if isinstance(data, dict):
+        return {mask(key): _hide(member) for key, member in data.items()}
+    if isinstance(data, list):
+        return [_hide(member) for member in data]
+    return data
 
 
 def _builtin(value: Any) -> Any:
+    """Makes built-in data of anything."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, Mapping):
