@@ -243,8 +243,8 @@ class _Analysis:
             self.head(node, number, _names(node.target), node.target)
         elif isinstance(node, _WITHS):
             targets = [item.optional_vars for item in node.items if item.optional_vars is not None]
-            if targets:
-                self.head(node, number, [n for target in targets for n in _names(target)], targets[-1])
+            last = node.items[-1].optional_vars or node.items[-1].context_expr
+            self.head(node, number, [n for target in targets for n in _names(target)], last)
         elif isinstance(node, ast.Match):
             for case in node.cases:
                 self.head(case, number, _pattern_names(case.pattern), case.pattern)
@@ -253,7 +253,7 @@ class _Analysis:
         ) or (isinstance(node, ast.AsyncFunctionDef) or _is_type_alias(node)):
             names = [n for n in _stores(node) if n.isidentifier() and n not in _UNREADABLE]
             if names:
-                self.after[node] = self.group(number, names, _store_position(node))
+                self.after[node] = self.group(number, names, getattr(node, "target", node))
         else:
             for handler in getattr(node, "handlers", ()):
                 self.head(handler, number, [handler.name] if handler.name else [], handler)
@@ -299,12 +299,6 @@ def bodies(node: ast.stmt) -> Iterator[list[ast.stmt]]:
     yield from (handler.body for handler in getattr(node, "handlers", ()))
     yield getattr(node, "orelse", [])
     yield getattr(node, "finalbody", [])
-
-
-def _store_position(node: ast.stmt) -> ast.AST:
-    if isinstance(node, ast.AugAssign):
-        return node.target
-    return node.decorator_list[0] if getattr(node, "decorator_list", None) else node  # type: ignore[attr-defined]
 
 
 def _is_type_alias(node: ast.AST) -> bool:

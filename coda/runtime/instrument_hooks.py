@@ -77,8 +77,8 @@ class Site:
         if left is not None:
             self.left = left - 1 or None
             for number in self.ids:
-                self.lines.append(number)
                 self.values.append(value if type(value) in SCALARS else summary(value))
+                self.lines.append(number)
         return value
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ The hook forms (the objects are constants that are put in after compilation):
     LINES.append(id)                                           before a statement
     if SITE.left is not None:                                  after a store, or at the head of a body
         SITE.left = SITE.left - 1 or None
-        LINES.append(id); VALUES.append(x if type(x) in SCALARS else summary(x))
+        VALUES.append(x if type(x) in SCALARS else summary(x)); LINES.append(id)
     target.attr = SITE.keep(v) if SITE.left is not None else v   for a value that passes through
 """
 
@@ -181,8 +181,9 @@ class Rewriter:
         target = ast.Attribute(value=place.constant(site), attr="left", ctx=_STORE, **place.where)
         body: list[ast.stmt] = [ast.Assign(targets=[target], value=left, **place.where)]
         for binding, name in zip(group.bindings, group.names, strict=True):
-            body.append(place.append(self.lines, place.constant(self.first_binding + binding)))
+            # The value comes first: a drain takes ids and then values, so no id is ever without its value.
             body.append(place.append(self.values, self._picture(place, name)))
+            body.append(place.append(self.lines, place.constant(self.first_binding + binding)))
         return ast.If(test=self._guard(place, site), body=body, orelse=[], **place.where)
 
     def _picture(self, place: _Place, name: str) -> ast.expr:
