@@ -87,7 +87,7 @@ def test_rooms_are_entered_by_their_front_doors() -> None:
             )
             if deeper or is_submodule:
                 broken.append(f"{path.relative_to(ROOT)}:{found.line} reaches into {whole}")
-    assert not broken
+    assert not broken, "\n".join(broken)
 
 
 def _exports(room: str, name: str) -> bool:
@@ -105,7 +105,7 @@ def test_no_import_of_ours_hides_in_a_function() -> None:
         for found in imports(path)
         if found.nested and found.module.partition(".")[0] == "coda" and not _same_room(path, found.module)
     ]
-    assert not hidden
+    assert not hidden, "\n".join(hidden)
 
 
 def _same_room(path: Path, module: str) -> bool:
