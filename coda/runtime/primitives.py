@@ -9,7 +9,7 @@ of `bash` does to files is not told here but found by comparing the workspace (R
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from coda.runtime.beneath import read_whole
@@ -253,6 +253,28 @@ class Primitives:
                 mtime_ns=found.st_mtime_ns,
             )
         )
+
+
+def primitive_tools(
+    root: str | os.PathLike[str],
+    env: Mapping[str, str],
+    note: Callable[[str, str, bytes | None, bytes | None, str], None],
+) -> list[Tool]:
+    """Gives the primitives on a root as tools, for the sandbox.
+
+    Args:
+        root: the workspace.
+        env: the whole environment of shell commands.
+        note: told of each access that succeeded: `read`, `wrote` or `listed`, path, content before and
+            after, name of the primitive. Folders that a write made are left to the comparison that
+            follows each act.
+    """
+
+    def tell(access: FileAccess) -> None:
+        if access.error is None and access.op != "made":
+            note(access.op, access.path, access.before, access.after, access.via)
+
+    return Primitives(root, env=env, on_file=tell).tools()
 
 
 def _check_range(offset: int, limit: int | None) -> None:

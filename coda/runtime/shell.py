@@ -14,6 +14,7 @@ import signal
 import subprocess
 import threading
 import time
+import weakref
 from collections.abc import Mapping
 from typing import IO
 
@@ -51,6 +52,8 @@ class Shell:
         self.timeout_s = timeout_s
         self.max_output_bytes = max_output_bytes
         self._left: set[int] = set()
+        # Also when nobody calls `close`: a server that a command left behind must not outlive the host.
+        self._finalizer = weakref.finalize(self, _kill_groups, self._left)
         self._program = shutil.which("bash") or "/bin/sh"
 
     def run(self, cmd: str, timeout_s: float | None = None) -> dict[str, object]:
@@ -111,9 +114,7 @@ class Shell:
 
     def close(self) -> None:
         """Ends everything that commands left running in their groups."""
-        for group in self._left:
-            _signal_group(group, signal.SIGKILL)
-        self._left.clear()
+        _kill_groups(self._left)
 
 
 class _Stream:
@@ -178,6 +179,12 @@ def _end_group(group: int, ended: threading.Event) -> None:
     ended.wait(_GRACE_S)
     _signal_group(group, signal.SIGKILL)
     ended.wait(_STUCK_S)  # A process in the kernel's hands may not die; the call ends all the same.
+
+
+def _kill_groups(groups: set[int]) -> None:
+    for group in groups:
+        _signal_group(group, signal.SIGKILL)
+    groups.clear()
 
 
 def _signal_group(group: int, number: int) -> None:

@@ -10,15 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import importlib.util
 import inspect
 import keyword
 import math
+import os
+import sys
 import threading
+import traceback
 import types
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, overload
 
+from coda.errors import UsageError
 from coda.log import RecordValue, ToolDeclared, from_envelope, to_envelope
 
 EFFECTS = ("pure", "read", "act")
@@ -59,6 +65,21 @@ class Tool:
         return ToolDeclared(
             name=self.name, signature=self.signature, doc=self.doc, effect=self.effect, origin=self.origin
         )
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> list[Tool]:
+        """Gives the tools that a Python file makes with `@tool`, in order of definition.
+
+        The file is imported into this process, with its folder on `sys.path`: it is trusted like any program.
+
+        Raises:
+            UsageError: it cannot be read, it fails, or it makes no tool.
+        """
+        module = _import_file(os.path.abspath(path), str(path))
+        found = [value for value in vars(module).values() if isinstance(value, Tool)]
+        if not found:
+            raise UsageError(f"the file of tools {path} makes no tool: mark its functions with @coda.tool")
+        return as_tools(dict.fromkeys(found))
 
 
 @overload
@@ -122,6 +143,29 @@ def as_tools(items: Iterable[Tool | Callable[..., Any]]) -> list[Tool]:
 def declare(tools: Iterable[Tool]) -> list[ToolDeclared]:
     """Gives the `tool.declared` events of tools, in order."""
     return [tool.declaration() for tool in tools]
+
+
+def _import_file(full: str, shown: str) -> types.ModuleType:
+    """Imports a file under a name of its own; UsageError that names the line when it fails."""
+    name = "coda_tools_" + "".join(char if char.isalnum() else "_" for char in Path(full).stem)
+    spec = importlib.util.spec_from_file_location(name, full)
+    if not os.path.isfile(full) or spec is None or spec.loader is None:
+        raise UsageError(f"the file of tools {shown} is not a Python file", path=shown)
+    if (folder := os.path.dirname(full)) not in sys.path:
+        sys.path.append(folder)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # Dataclasses look their module up while they are made.
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        line = next((frame.lineno for frame in reversed(frames) if frame.filename == full), None)
+        if isinstance(error, SyntaxError) and error.filename == full:
+            line = error.lineno
+        where = f", line {line}" if line is not None else ""
+        message = f"the file of tools {shown}{where} fails: {type(error).__name__}: {error}"
+        raise UsageError(message, path=shown, line=line) from error
+    return module
 
 
 # --- signatures --------------------------------------------------------------------------------

@@ -1,0 +1,130 @@
+"""`coda run`: gives a task to an agent and records what it does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from coda.cli.options import force_option, json_option, output_option
+from coda.cli.render import Printer, say
+from coda.errors import CodaError, SandboxError, UsageError
+
+if TYPE_CHECKING:
+    # For the type alone: the runtime is imported when the command runs.
+    from coda.runtime.agent import Progress
+
+
+@click.command(short_help="Give a task to an agent and record it.")
+@click.argument("task")
+@click.option(
+    "--script", metavar="FILE", help="Take the model's replies from a Markdown file (docs/agents.md)."
+)
+@click.option("--model", metavar="NAME", default="scripted", show_default=True, help="Name of the model.")
+@output_option
+@click.option(
+    "--root", metavar="DIR", default=".", help="The workspace: where blocks run (default: this folder)."
+)
+@click.option(
+    "--record",
+    "level",
+    type=click.Choice(["effects", "lines", "values"]),
+    default="values",
+    show_default=True,
+    help="How much of the blocks is recorded.",
+)
+@click.option(
+    "--max-turns",
+    type=click.IntRange(min=1),
+    default=25,
+    show_default=True,
+    help="Stop after so many requests to the model.",
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Stop a block that runs longer (default: no limit).",
+)
+@click.option(
+    "--tools",
+    "tool_files",
+    metavar="FILE",
+    multiple=True,
+    help="Python file whose @coda.tool functions the agent may call; may be given again.",
+)
+@force_option
+@json_option
+def command(
+    task: str,
+    script: str | None,
+    model: str,
+    output: str | None,
+    root: str,
+    level: str,
+    max_turns: int,
+    timeout_s: float | None,
+    tool_files: tuple[str, ...],
+    force: bool,
+    as_json: bool,
+) -> int:
+    """Give TASK to an agent that acts by writing Python, and record all of it.
+
+    Progress goes to stderr, the answer to stdout. Exit status 0: the agent said that it is done; 1: it did
+    not finish (turn limit, cut reply, script too short); 125: coda itself failed.
+    """
+    from coda.runtime import Agent, ScriptedLLM, Tool
+
+    if script is None:
+        raise UsageError("no model is connected: give its replies in a file with --script FILE")
+    agent = Agent(
+        model=model,
+        llm=ScriptedLLM.from_file(script),
+        tools=[tool for path in tool_files for tool in Tool.load(path)],
+        root=root,
+        trace=output,
+        level=level,
+        max_turns=max_turns,
+        timeout_s=timeout_s,
+        force=force,
+        on_progress=_show,
+    )
+    result = agent.run(task)
+    if result.error is not None and not isinstance(result.error, CodaError):
+        raise SandboxError(f"the model's client failed: {result.error}") from result.error
+    printer = Printer()
+    if as_json:
+        printer.json("run", {**result._asdict(), "trace": str(result.trace), "error": _text(result.error)})
+    elif result.done:
+        for line in result.text.strip("\n").split("\n"):
+            printer.line(line)
+    if not result.done:
+        say(f"coda: not done: {_WHY[result.finish_reason]}{_why(result.finish_reason, result.text)}")
+    say(f"trace: {result.trace}")
+    return 0 if result.done else 1
+
+
+_WHY = {
+    "turn_limit": "the limit of turns was reached (--max-turns)",
+    "token_cut": "the model's reply was cut at its limit of tokens",
+    "error": "",
+}
+
+
+def _why(reason: str, text: str) -> str:
+    return text if reason == "error" else ""
+
+
+def _text(error: Exception | None) -> str | None:
+    return None if error is None else str(error)
+
+
+def _show(progress: Progress) -> None:
+    """Prints one step of the run on stderr."""
+    if progress.kind == "turn":
+        say(f"turn {progress.turn}")
+    elif (result := progress.result) is not None:
+        lines = f"{result.lines} {'line' if result.lines == 1 else 'lines'}"
+        error = f": {result.error.kind}: {result.error.message}" if result.error is not None else ""
+        say(f"  block {result.block}: {result.outcome}, {lines}{error}")
