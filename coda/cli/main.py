@@ -18,7 +18,6 @@ traceback is printed when CODA_DEBUG=1.
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from collections.abc import Sequence
@@ -78,6 +77,8 @@ class LazyGroup(click.Group):
         """Finds the verb of a command line; suggests near names when there is none."""
         name = args[0]
         if name not in VERBS and not name.startswith("-"):
+            import difflib  # only a mistaken verb needs it
+
             near = difflib.get_close_matches(name, VERBS, n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else "`coda --help` lists the commands."
             raise click.UsageError(f"there is no command {name!r}; {hint}", ctx=ctx)
