@@ -1,0 +1,125 @@
+"""Content-addressed storage beside a trace: `NAME.blobs/ab/cdef...`, named by SHA-256.
+
+Guarantee: a blob is complete on disk under its name before `put` returns, is never changed after,
+and what `get` gives has the digest that was asked for. Names come from traces, so they are checked to
+be 64 hex digits before they are joined to a path, and links are not followed (R46).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from coda.errors import LogError, MissingBlob
+
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+
+
+class BlobStore:
+    """The blobs of one trace; reading falls through to the stores of the runs that it was forked from.
+
+    Args:
+        folder: the `NAME.blobs` folder; made with the first blob.
+        ancestors: stores to ask when a blob is not here, nearest first.
+        durable: sync each blob to the disk before it is named.
+    """
+
+    def __init__(self, folder: Path, *, ancestors: tuple[BlobStore, ...] = (), durable: bool = False) -> None:
+        self.folder = folder
+        self.ancestors = ancestors
+        self.durable = durable
+        self._known: set[str] = set()
+
+    @classmethod
+    def beside(
+        cls, trace: Path, *, ancestors: tuple[BlobStore, ...] = (), durable: bool = False
+    ) -> BlobStore:
+        """Gives the store that belongs to a trace file: `run.jsonl` has `run.blobs`."""
+        return cls(trace.with_suffix(".blobs"), ancestors=ancestors, durable=durable)
+
+    def path(self, digest: str) -> Path:
+        """Gives where this store keeps a blob, whether or not it is there.
+
+        Raises:
+            MissingBlob: the name is not a digest.
+        """
+        if not _DIGEST.fullmatch(digest):
+            raise MissingBlob(f"{digest[:80]!r} is not the name of a blob: 64 hex digits are", digest=digest)
+        return self.folder / digest[:2] / digest[2:]
+
+    def put(self, data: bytes) -> str:
+        """Stores bytes, mode 0600, and gives their digest. Storing the same bytes again costs a hash.
+
+        Raises:
+            LogError: the folder cannot be written, or the disk is full.
+        """
+        digest = hashlib.sha256(data).hexdigest()
+        if digest in self._known:
+            return digest
+        target = self.path(digest)
+        if not target.exists():
+            try:
+                self._write(target, data)
+            except OSError as error:
+                raise LogError(f"cannot write blob {target}: {error.strerror}", path=str(target)) from error
+        self._known.add(digest)
+        return digest
+
+    def _write(self, target: Path, data: bytes) -> None:
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        scratch = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(fd, view) :]
+                if self.durable:
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.rename(scratch, target)
+        except BaseException:
+            scratch.unlink(missing_ok=True)
+            raise
+
+    def has(self, digest: str) -> bool:
+        """Tells whether the blob is here or with an ancestor; its content is not read."""
+        return self._find(digest) is not None
+
+    def get(self, digest: str) -> bytes:
+        """Gives the content.
+
+        Raises:
+            MissingBlob: no store has it, or its content no longer has that digest.
+        """
+        found = self._find(digest)
+        if found is None:
+            raise MissingBlob(f"blob {digest} is missing from {self.folder}", digest=digest)
+        try:
+            fd = os.open(found, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with os.fdopen(fd, "rb") as file:
+                data = file.read()
+        except OSError as error:
+            raise MissingBlob(f"blob {found} cannot be read: {error.strerror}", digest=digest) from error
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise MissingBlob(f"blob {found} is damaged: its content has another digest", digest=digest)
+        return data
+
+    def _find(self, digest: str) -> Path | None:
+        own = self.path(digest)
+        if own.is_file() and not own.is_symlink():
+            return own
+        return next((found for store in self.ancestors if (found := store._find(digest)) is not None), None)
+
+    def __iter__(self) -> Iterator[str]:
+        """Digests of the blobs in this store's own folder, in no particular order."""
+        if self.folder.is_dir():
+            for path in self.folder.glob("??/*"):
+                if _DIGEST.fullmatch(path.parent.name + path.name):
+                    yield path.parent.name + path.name

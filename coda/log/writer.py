@@ -1,0 +1,313 @@
+"""The one writer of a trace.
+
+Guarantee: every record is one whole line handed to the system by `append` before it returns, in the
+order of the calls, numbered without gaps; a file that lost its writer at any instant is a valid trace
+with at most one torn line at its end. When a record cannot be written (disk full), what was
+written of it is taken back, the numbers stand still and `LogError` is raised, so that an action whose
+intent did not reach the log is not performed (R6).
+
+A file has one writer: it holds an exclusive lock, which readers also use to know that a run is live.
+The writer keeps its own references to the system calls, so that agent code which replaces them in
+the same process is recorded, not obeyed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Literal
+
+import msgspec
+
+from coda.errors import LogError, SchemaMismatch, UsageError
+from coda.log.blobs import BlobStore
+from coda.log.codec import Head, count_of, decode, encode, head_of
+from coda.log.events import CODES, Event, Header, Lines, Record, Seal, Unknown
+
+_write, _fsync, _ftruncate, _close = os.write, os.fsync, os.ftruncate, os.close
+
+SEAL_BYTES: Final = 8 << 20
+"""A seal is written after this many bytes, and at the end."""
+
+# What another process could see: with durability "fsync" these are on the disk before `append` returns.
+ACTIONS: Final = frozenset(
+    {
+        "run.started",
+        "run.finished",
+        "fork.applied",
+        "llm.requested",
+        "tool.called",
+        "file.opened",
+        "file.deleted",
+        "file.renamed",
+        "file.made",
+        "process.started",
+        "net.connected",
+    }
+)
+
+Listener = Callable[[Record, bytes], None]
+
+
+class TraceWriter:
+    """Appends records to a new trace file.
+
+    Args:
+        path: the `.jsonl` file to make; its blobs go to `NAME.blobs/` beside it.
+        header: first record; the stream codes in force are filled in when it has none.
+        first_seq: number of the first event; for a fork, `header.parent.seq`.
+        clock: gives nanoseconds; `t` counts from its value now.
+        durability: "write" survives the death of the process, "fsync" also that of the machine.
+        force: replace an existing file that no writer holds.
+        on_append: called after each append with the record and its line; must not raise.
+        seal_bytes: how often to seal.
+
+    Raises:
+        UsageError: the file exists, is being written, or its folder is missing.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        header: Header,
+        *,
+        first_seq: int = 0,
+        clock: Callable[[], int] = time.monotonic_ns,
+        durability: Literal["write", "fsync"] = "write",
+        force: bool = False,
+        on_append: Listener | None = None,
+        seal_bytes: int = SEAL_BYTES,
+    ) -> None:
+        self.path = Path(path)
+        self.header = header if header.codes else msgspec.structs.replace(header, codes=dict(CODES))
+        self.next_seq = first_seq
+        self.durability = durability
+        self.on_append = on_append
+        self.blobs = BlobStore.beside(self.path, durable=durability == "fsync")
+        self.offset = 0
+        self._clock = clock
+        self._origin = clock()
+        self._seal_bytes = seal_bytes
+        self._sealed_at = 0
+        self._sha256 = hashlib.sha256()
+        self._lock = threading.RLock()
+        self._fd = _create(self.path, force)
+        self._put(encode(self.header))
+
+    def __enter__(self) -> TraceWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._fd < 0
+
+    @property
+    def now_ns(self) -> int:
+        """Nanoseconds since the run began."""
+        return self._clock() - self._origin
+
+    def append(self, record: Event) -> int:
+        """Numbers a record, writes it and gives the seq of its first event.
+
+        The record's `seq` is set in place, and its `t` when it is negative.
+
+        Raises:
+            LogError: it could not be written, or the writer is closed.
+        """
+        return self.append_many((record,))
+
+    def append_many(self, records: Iterable[Event]) -> int:
+        """Writes several records with one system call; gives the seq of the first event."""
+        force = msgspec.structs.force_setattr
+        with self._lock:
+            first = seq = self.next_seq
+            batch: list[tuple[Record, bytes]] = []
+            for record in records:
+                force(record, "seq", seq)
+                if record.t < 0:
+                    force(record, "t", self._clock() - self._origin)
+                batch.append((record, encode(record)))
+                seq += count_of(record)
+            self._put(b"".join(line for _, line in batch))
+            self.next_seq = seq
+            if self.durability == "fsync" and any(r.__struct_config__.tag in ACTIONS for r, _ in batch):
+                self._sync()
+            self._after(batch)
+            return first
+
+    def append_lines(self, ids: bytes, vals: bytes, n: int, *, block: int | None = None, t: int = -1) -> int:
+        """Writes a `lines` record from arrays that are JSON already; gives the seq of its first event.
+
+        Args:
+            ids: JSON array of the entries' numbers.
+            vals: JSON array of the values of bindings and stream codes, in order.
+            n: how many of the entries are events.
+            block: the block that was executing.
+            t: nanoseconds since the run began; -1 takes the clock.
+        """
+        with self._lock:
+            first = self.next_seq
+            if t < 0:
+                t = self._clock() - self._origin
+            tail = b"" if block is None else b',"block":%d' % block
+            line = b'{"type":"lines","seq":%d,"t":%d,"n":%d,"ids":%b,"vals":%b%b}\n' % (
+                first, t, n, ids, vals, tail,
+            )  # fmt: skip
+            if b"\n" in ids or b"\n" in vals:
+                raise LogError("a lines record cannot hold newlines: encode its arrays without whitespace")
+            self._put(line)
+            self.next_seq = first + n
+            if self.on_append is not None:
+                record = decode(line, self.offset - len(line), "lines")
+                assert isinstance(record, Lines)
+                self._after([(record, line)])
+            else:
+                self._after([])
+            return first
+
+    def append_encoded(self, line: bytes) -> Head:
+        """Copies a record byte for byte, unknown types and fields included.
+
+        Args:
+            line: one line of a trace, with or without its newline. Its seq must be the next one.
+
+        Raises:
+            LogError: it is not a record, or a header, or its number does not follow.
+        """
+        line = line.rstrip(b"\n") + b"\n"
+        head = head_of(line, self.offset)
+        if head.type in ("header", "seal") or b"\n" in line[:-1]:
+            raise LogError(f"a {head.type} record cannot be copied: the writer makes its own")
+        with self._lock:
+            if head.seq >= 0 and head.seq != self.next_seq:
+                raise SchemaMismatch(
+                    f"copied record has event {head.seq}, expected {self.next_seq}",
+                    expected=self.next_seq, found=head.seq,
+                )  # fmt: skip
+            record = decode(line, self.offset)
+            self._put(line)
+            self.next_seq += head.count
+            self._after([] if isinstance(record, Unknown) else [(record, line)])
+        return head
+
+    def _after(self, batch: list[tuple[Record, bytes]]) -> None:
+        if self.on_append is not None:
+            for record, line in batch:
+                self.on_append(record, line)
+        if self.offset - self._sealed_at >= self._seal_bytes:
+            self.seal()
+
+    def flush(self) -> None:
+        """Makes what was appended as safe as the durability asks: syncs the file under "fsync"."""
+        with self._lock:
+            if self.durability == "fsync" and not self.closed:
+                self._sync()
+
+    def seal(self) -> None:
+        """Writes a seal: the digest of all bytes before it (R11). Seals have no event number."""
+        with self._lock:
+            record = Seal(offset=self.offset, sha256=self._sha256.hexdigest(), events=self.next_seq)
+            line = encode(record)
+            self._put(line)
+            self._sealed_at = self.offset
+            if self.on_append is not None:
+                self.on_append(record, line)
+
+    def close(self) -> None:
+        """Seals the trace and lets go of it. Closing twice is harmless.
+
+        Raises:
+            LogError: the seal could not be written; the file is closed all the same.
+        """
+        with self._lock:
+            if self.closed:
+                return
+            try:
+                if self.offset > self._sealed_at:
+                    self.seal()
+                self.flush()
+            finally:
+                fd, self._fd = self._fd, -1
+                _close(fd)
+
+    def _sync(self) -> None:
+        try:
+            _fsync(self._fd)
+        except OSError as error:
+            raise LogError(f"cannot sync {self.path}: {error.strerror}", path=str(self.path)) from error
+
+    def _put(self, data: bytes) -> None:
+        if self._fd < 0:
+            raise LogError(f"trace {self.path} is closed", path=str(self.path))
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[_write(self._fd, view) :]
+        except OSError as error:
+            self._take_back()
+            raise LogError(
+                f"cannot write {self.path}: {error.strerror}; it is a valid trace of {self.offset} bytes",
+                path=str(self.path), offset=self.offset,
+            ) from error  # fmt: skip
+        self.offset += len(data)
+        self._sha256.update(data)
+
+    def _take_back(self) -> None:
+        """Cuts a partial record off; if even that fails no more may follow it."""
+        try:
+            _ftruncate(self._fd, self.offset)
+            os.lseek(self._fd, self.offset, os.SEEK_SET)
+        except OSError:
+            fd, self._fd = self._fd, -1
+            _close(fd)
+
+
+def _create(path: Path, force: bool) -> int:
+    """Makes the file with mode 0600 and locks it; an old one is replaced only if nobody writes it."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        if force:
+            _remove_old(path)
+        fd = os.open(path, flags, 0o600)
+    except FileExistsError as error:
+        raise UsageError(f"{path} exists; give --force to replace it", path=str(path)) from error
+    except FileNotFoundError as error:
+        raise UsageError(f"cannot make {path}: there is no folder {path.parent}", path=str(path)) from error
+    except OSError as error:
+        raise UsageError(f"cannot make {path}: {error.strerror}", path=str(path)) from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        _close(fd)
+        raise UsageError(f"cannot lock {path}: {error.strerror}", path=str(path)) from error
+    return fd
+
+
+def _remove_old(path: Path) -> None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise UsageError(f"{path} is not a regular file; a trace cannot replace it", path=str(path))
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UsageError(f"{path} is being written by a run in progress", path=str(path)) from error
+    finally:
+        _close(fd)
+    # Unlinked, not truncated: whoever reads the old trace keeps a whole one.
+    path.unlink()
