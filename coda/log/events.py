@@ -147,6 +147,8 @@ class RunStarted(Event, tag="run.started", frozen=True, kw_only=True):
     """Name of the module (`exec -m`)."""
     env: tuple[str, ...] = ()
     """Names of the environment variables; values appear when they are read."""
+    locale: dict[str, str] = msgspec.field(default_factory=dict)
+    """Variables that C code reads unseen (TZ, LANG, LC_*), with their values."""
     tty: tuple[bool, bool, bool] = (False, False, False)
     """Whether stdin, stdout, stderr were terminals."""
     encoding: str = "utf-8"
@@ -430,6 +432,8 @@ class FileWrote(Located, tag="file.wrote", frozen=True, kw_only=True):
     """Blob of the content before, None when the file is new or was not kept."""
     mode: int | None = None
     mtime_ns: int | None = None
+    target: str | None = None
+    """Where it points, when it is a symbolic link."""
     by: str = "agent"
     """`agent` (its own open), `tool`, `process`, or `unseen` (no event explains it)."""
 

@@ -1,0 +1,46 @@
+"""Front door of the runtime: the sandbox, the agent, and what they are made of.
+
+Names are looked up when they are first used. That is more than a front door should do, and has a reason:
+a worker imports `coda.runtime.worker`, and with it this module, before its shims are in place; nothing
+of the host's side may be imported there (docs/adr/0005).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coda.runtime.agent import Agent, RunResult
+    from coda.runtime.cells import Cell, split_cells
+    from coda.runtime.engine import HOLD, Boundary, Engine
+    from coda.runtime.llm import ModelClient, Reply, ScriptedLLM
+    from coda.runtime.manifest import Change, Entry, Manifest
+    from coda.runtime.primitives import Primitives
+    from coda.runtime.protocol import Answer, Configure, Done, Mount, Observe, Prepare, Prepared, Request, Run
+    from coda.runtime.protocol import Stopped, Stream
+    from coda.runtime.rebuild import apply, materialise
+    from coda.runtime.recording import Recording
+    from coda.runtime.sandbox import BlockResult, CtxChange, ErrorInfo, Program, Sandbox
+    from coda.runtime.tools import Outcome, Tool, tool
+    from coda.runtime.workspace import Workspace
+
+_HOMES = {
+    "HOLD": "engine", "Agent": "agent", "Answer": "protocol", "BlockResult": "sandbox", "Boundary": "engine",
+    "Cell": "cells", "Change": "manifest", "Configure": "protocol", "CtxChange": "sandbox", "Done": "protocol",
+    "Engine": "engine", "Entry": "manifest", "ErrorInfo": "sandbox", "Manifest": "manifest",
+    "ModelClient": "llm", "Mount": "protocol", "Observe": "protocol", "Outcome": "tools", "Prepare": "protocol",
+    "Prepared": "protocol", "Primitives": "primitives", "Program": "sandbox", "Recording": "recording",
+    "Reply": "llm", "Request": "protocol", "Run": "protocol", "RunResult": "agent", "Sandbox": "sandbox",
+    "ScriptedLLM": "llm", "Stopped": "protocol", "Stream": "protocol", "Tool": "tools", "Workspace": "workspace",
+    "apply": "rebuild", "materialise": "rebuild", "split_cells": "cells", "tool": "tools",
+}  # fmt: skip
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'coda.runtime' has no attribute {name!r}")
+    return getattr(import_module(f"coda.runtime.{home}"), name)

@@ -1,0 +1,185 @@
+"""`coda exec`: run a Python program as `python` would, and record it (R24)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from coda.cli.options import force_option, output_option
+from coda.errors import CodaError, UsageError
+from coda.log import open_trace
+from coda.runtime import Cell, Prepare, Program, Sandbox, split_cells
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@output_option
+@force_option
+@click.option("-m", "--module", is_flag=True, help="PROGRAM is a module name, as in `python -m`.")
+@click.option(
+    "--record",
+    "level",
+    type=click.Choice(["effects", "lines", "values"]),
+    default="values",
+    show_default=True,
+    help="What is kept of each statement.",
+)
+@click.option("--root", metavar="DIR", help="The workspace (default: the working directory).")
+@click.option("--timeout", metavar="SECONDS", type=float, help="Stop a cell that runs longer.")
+@click.option("--quiet", is_flag=True, help="Do not say where the trace is.")
+@click.argument("program", metavar="PROGRAM")
+@click.argument("args", metavar="[ARGS]...", nargs=-1, type=click.UNPROCESSED)
+def command(
+    program: str,
+    args: tuple[str, ...],
+    output: str | None,
+    force: bool,
+    module: bool,
+    level: str,
+    root: str | None,
+    timeout: float | None,
+    quiet: bool,
+) -> int:
+    """Runs PROGRAM as if by `python PROGRAM ARGS` and records it.
+
+    `# %%` comments at the margin divide a script into blocks. The exit status is the program's own; 125 when coda
+    itself failed.
+    """
+    source, facts, content = _load_module(program, args) if module else _load_file(program, args)
+    cells = split_cells(source) if source is not None else []
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the program's; we outlive it
+    try:
+        sandbox = Sandbox(
+            root=root,
+            trace=output,
+            level=level,
+            kind="exec",
+            force=force,
+            program=facts,
+            timeout_s=timeout,
+            echo=_echo,
+            on_append=None,
+        )
+        with sandbox:
+            if content is not None and facts.main is not None:
+                sandbox.read_main(facts.main, content)
+            status = _run(sandbox, cells, facts)
+            outcome = "ok" if status == 0 else "error"
+            sandbox.close(outcome, code=status)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if not quiet:
+        count = open_trace(sandbox.writer.path).count()
+        print(f"coda: {count} events in {_shown(sandbox.writer.path)}", file=sys.stderr)
+    return status
+
+
+def _run(sandbox: Sandbox, cells: list[Cell], facts: Program) -> int:
+    """Compiles all cells, then runs them until one fails; gives the program's exit status."""
+    if facts.module is not None:
+        cells, facts = _locate(sandbox, facts)
+    prepared = []
+    for number, cell in enumerate(cells, 1):
+        message = Prepare(
+            block=number,
+            source=cell.source,
+            file=facts.main or "<string>",
+            first_line=cell.first_line,
+            flags=prepared[-1][1].flags if prepared else 0,
+            top_level_await=False,
+        )
+        prepared.append((message, sandbox.prepare(message)))
+    broken = [pair for pair in prepared if pair[1].error is not None]
+    for message, compiled in broken[:1] or prepared:
+        last = message.block == len(cells)
+        result = sandbox.run_prepared(message, compiled, last=last)
+        if compiled.error is not None:
+            assert result.error is not None
+            _echo("stderr", result.error.traceback.encode())
+            return 1
+        if result.outcome == "exited":
+            return result.code or 0
+        if result.outcome == "interrupted":
+            return 130
+        if result.outcome == "killed":
+            assert result.error is not None
+            print(f"coda: {result.error.message}", file=sys.stderr)
+            return 137
+        if result.outcome != "ok":
+            return 1
+    return 0
+
+
+def _load_file(program: str, args: tuple[str, ...]) -> tuple[str | None, Program, bytes | None]:
+    path = Path(program)
+    if path.is_dir():
+        path = path / "__main__.py"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot open program {program!r}: {error.strerror}") from error
+    folder = os.path.dirname(os.path.realpath(path))
+    facts = _facts(argv=(str(path), *args), main=os.path.abspath(path), module=None, path=(folder,))
+    return _decode(content, program), facts, content
+
+
+def _load_module(name: str, args: tuple[str, ...]) -> tuple[None, Program, None]:
+    # The worker finds it: importing the module's packages runs their code, which is not the host's to do.
+    facts = _facts(argv=(name, *args), main=None, module=name, path=(os.getcwd(),))
+    return None, facts, None
+
+
+def _locate(sandbox: Sandbox, facts: Program) -> tuple[list[Cell], Program]:
+    try:
+        found = sandbox.locate(facts.module or "")
+    except CodaError as error:
+        raise UsageError(f"cannot run module {facts.module!r}: {error.message}") from error
+    sandbox.read_main(found["file"], found["source"].encode())
+    located = Program(
+        argv=(found["file"], *facts.argv[1:]), main=found["file"], module=facts.module, path=facts.path
+    )
+    return split_cells(found["source"]), located
+
+
+def _facts(*, argv: tuple[str, ...], main: str | None, module: str | None, path: tuple[str, ...]) -> Program:
+    return Program(
+        argv=argv,
+        main=main,
+        module=module,
+        path=path,
+        cwd=os.getcwd(),
+        stdin=_descriptor_of(0),
+        tty=(os.isatty(0), os.isatty(1), os.isatty(2)),
+        encoding=sys.stdout.encoding or "utf-8",
+    )
+
+
+def _descriptor_of(fd: int) -> int | None:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return None
+    return fd
+
+
+def _decode(content: bytes, program: str) -> str:
+    import importlib.util
+
+    try:
+        return importlib.util.decode_source(content)
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise UsageError(f"{program} is not Python source: {error}") from error
+
+
+def _echo(stream: str, data: bytes) -> None:
+    target = sys.stdout.buffer if stream == "stdout" else sys.stderr.buffer
+    target.write(data)
+    target.flush()
+
+
+def _shown(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

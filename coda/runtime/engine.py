@@ -1,0 +1,304 @@
+"""The host's end of a worker: starts it, hears it, and hands all it says to a boundary.
+
+Guarantee: recording, replaying and forking share this one engine; they differ only in the `Boundary` they
+hand in. The engine keeps no state of a run. A worker that dies, stalls or talks nonsense ends as a
+`Done` with outcome `killed` or a `SandboxError`, never as a hang.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from typing import Any, Protocol
+
+from coda.errors import LimitExceeded, SandboxError
+from coda.runtime.protocol import (
+    Answer, Channel, Configure, Crashed, Done, Exit, FromWorker, Inspect, Observe, Prepare, Prepared, Ready,
+    Reply, Request, Resume, Run, Stopped, Stream,
+)  # fmt: skip
+
+_GRACE_SECONDS = 1.0
+_START_SECONDS = 60.0
+_RAW_CHUNK = 1 << 16
+# No address randomisation where the system allows it: hashes of None and of types are then stable (R15).
+_LAUNCHER = (
+    "import ctypes,os,sys\n"
+    "try: ctypes.CDLL(None).personality(0x0040000)\n"
+    "except Exception: pass\n"
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+HOLD = object()
+"""What a boundary gives for a request that it will not answer now: the worker waits, inspectable."""
+
+
+class Boundary(Protocol):
+    """What is done with what a worker says. Three implementations: record, answer, fork."""
+
+    def stream(self, message: Stream) -> None:
+        """Statements, values and coded observations."""
+
+    def observe(self, message: Observe) -> None:
+        """An observation with fields."""
+
+    def request(self, message: Request) -> Any:
+        """Gives the `Answer`, or `HOLD`."""
+
+    def raw_output(self, stream: str, data: bytes) -> None:
+        """What C code or a child wrote to descriptor 1 or 2."""
+
+
+class Held(Exception):
+    """Internal: the boundary holds a request back."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+
+
+class Engine:
+    """One worker process.
+
+    Args:
+        configure: what the worker is to be.
+        hash_seed: its `PYTHONHASHSEED`.
+        stdin: descriptor for its standard input; None gives it none.
+        new_session: True keeps signals of the terminal from it.
+    """
+
+    def __init__(
+        self, configure: Configure, *, hash_seed: int, stdin: int | None = None, new_session: bool = True
+    ) -> None:
+        self.configure = configure
+        self.held: Request | None = None
+        self._raw: dict[int, str] = {}
+        self._selector = selectors.DefaultSelector()
+        self._process = self._launch(hash_seed, stdin, new_session)
+        try:
+            self._channel.send(configure)
+            ready = self._next(None, time.monotonic() + _START_SECONDS)
+        except (EOFError, OSError) as error:
+            self.kill()
+            raise SandboxError("the worker ended before it was ready; what it said is above") from error
+        except BaseException:
+            self.kill()
+            raise
+        if not isinstance(ready, Ready):
+            self.kill()
+            raise SandboxError(f"the worker did not start: {_describe(ready)}")
+        self.ready = ready
+
+    def _launch(self, hash_seed: int, stdin: int | None, new_session: bool) -> subprocess.Popen[bytes]:
+        down_read, down_write = os.pipe()
+        up_read, up_write = os.pipe()
+        _enlarge(up_write)
+        env = dict(os.environ, PYTHONHASHSEED=str(hash_seed))
+        env.pop("PYTHONSTARTUP", None)
+        command = [sys.executable, *subprocess._args_from_interpreter_flags()]  # type: ignore[attr-defined]
+        command += ["-P", "-m", "coda.runtime.worker", str(down_read), str(up_write)]
+        if sys.platform.startswith("linux"):
+            command = [sys.executable, "-I", "-S", "-c", _LAUNCHER, *command]
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=(down_read, up_write),
+            env=env,
+            start_new_session=new_session,
+        )
+        os.close(down_read)
+        os.close(up_write)
+        self._channel = Channel(up_read, down_write, FromWorker)
+        self._selector.register(up_read, selectors.EVENT_READ)
+        assert process.stdout is not None and process.stderr is not None
+        for pipe, name in ((process.stdout, "stdout"), (process.stderr, "stderr")):
+            os.set_blocking(pipe.fileno(), False)
+            self._raw[pipe.fileno()] = name
+            self._selector.register(pipe.fileno(), selectors.EVENT_READ)
+        return process
+
+    @property
+    def pid(self) -> int:
+        """Process id of the worker."""
+        return self._process.pid
+
+    # --- verbs ---------------------------------------------------------------------------------
+
+    def prepare(self, message: Prepare, boundary: Boundary) -> Prepared:
+        """Compiles a block in the worker."""
+        return self._expect(message, boundary, Prepared)  # type: ignore[no-any-return]
+
+    def run(self, message: Run, boundary: Boundary, *, timeout_s: float | None = None) -> Done | Stopped:
+        """Runs a prepared block to its end, to a stop, or until the boundary holds a request back."""
+        self._channel.send(message)
+        return self._until_done(boundary, timeout_s, message.block)
+
+    def resume(
+        self, boundary: Boundary, *, live: bool = False, timeout_s: float | None = None, block: int = 0
+    ) -> Done | Stopped:
+        """Lets a stopped worker go on; a held request is put to the (new) boundary."""
+        self._channel.send(Resume(live))
+        held, self.held = self.held, None
+        if held is not None:
+            answer = boundary.request(held)
+            if answer is HOLD:
+                self.held = held
+                return Stopped(held.data.get("line"), held.data.get("file"))
+            self._channel.send(answer)
+        return self._until_done(boundary, timeout_s, block)
+
+    def inspect(self, command: str, *, boundary: Boundary | None = None, **data: Any) -> Any:
+        """Puts a command to a stopped or idle worker. Raises SandboxError with what it raised there."""
+        self._channel.send(Inspect(command, data))
+        while not isinstance(reply := self._next(boundary, None), Reply):
+            if boundary is None:
+                raise SandboxError(f"the worker did not answer: {_describe(reply)}")
+            self._dispatch(reply, boundary)
+        if not reply.ok:
+            raise SandboxError(f"{reply.value['type']}: {reply.value['message']}", error=reply.value)
+        return reply.value
+
+    def close(self) -> None:
+        """Ends the worker; waits for it."""
+        if self._process.poll() is None:
+            try:
+                self._channel.send(Exit())
+                self._process.wait(_GRACE_SECONDS)
+            except (OSError, subprocess.TimeoutExpired):
+                self.kill()
+        self._release()
+
+    def kill(self) -> None:
+        """Ends the worker at once."""
+        self._process.kill()
+        self._process.wait()
+        self._release()
+
+    def interrupt(self) -> None:
+        """Raises KeyboardInterrupt in the worker."""
+        self._process.send_signal(signal.SIGINT)
+
+    def _release(self) -> None:
+        self._channel.close()
+        self._selector.close()
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    # --- hearing -------------------------------------------------------------------------------
+
+    def _expect(self, message: Any, boundary: Boundary, kind: type) -> Any:
+        self._channel.send(message)
+        while True:
+            heard = self._next(boundary, None)
+            if isinstance(heard, kind):
+                return heard
+            self._dispatch(heard, boundary)
+
+    def _until_done(self, boundary: Boundary, timeout_s: float | None, block: int) -> Done | Stopped:
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        interrupted = False
+        while True:
+            try:
+                heard = self._next(boundary, deadline)
+            except LimitExceeded:
+                if interrupted:
+                    self.kill()
+                    return Done(block, "killed", None, _timeout_error(timeout_s), 0, 0)
+                interrupted, deadline = True, time.monotonic() + _GRACE_SECONDS
+                self.interrupt()
+                continue
+            except EOFError:
+                return Done(block, "killed", None, self._death(), 0, 0)
+            if isinstance(heard, Done):
+                self._drain_raw(boundary)
+                if interrupted:
+                    error = heard.error or _timeout_error(timeout_s)
+                    return Done(heard.block, "interrupted", heard.code, error, heard.t, heard.dropped)
+                return heard
+            if isinstance(heard, Stopped):
+                return heard
+            try:
+                self._dispatch(heard, boundary)
+            except Held as held:
+                self.held = held.request
+                return Stopped(held.request.data.get("line"), held.request.data.get("file"))
+
+    def _dispatch(self, message: Any, boundary: Boundary) -> None:
+        if isinstance(message, Stream):
+            boundary.stream(message)
+        elif isinstance(message, Observe):
+            boundary.observe(message)
+        elif isinstance(message, Request):
+            answer = boundary.request(message)
+            if answer is HOLD:
+                raise Held(message)
+            assert isinstance(answer, Answer)
+            self._channel.send(answer)
+        else:
+            raise SandboxError(f"the worker failed: {_describe(message)}", detail=getattr(message, "detail", ""))
+
+    def _next(self, boundary: Boundary | None, deadline: float | None) -> Any:
+        channel = self._channel
+        while True:
+            message = channel.waiting()
+            if message is not None:
+                return message
+            wait = None if deadline is None else deadline - time.monotonic()
+            if wait is not None and wait <= 0:
+                raise LimitExceeded("time limit reached")
+            for key, _ in self._selector.select(wait):
+                if key.fd == channel.read_fd:
+                    channel.fill()
+                else:
+                    self._hear_raw(key.fd, boundary)
+
+    def _hear_raw(self, fd: int, boundary: Boundary | None) -> None:
+        try:
+            data = os.read(fd, _RAW_CHUNK)
+        except BlockingIOError:
+            return
+        if not data:
+            self._selector.unregister(fd)
+        elif boundary is not None:
+            boundary.raw_output(self._raw[fd], data)
+        else:
+            os.write(2, data)  # before any boundary: the interpreter's own complaints
+
+    def _drain_raw(self, boundary: Boundary) -> None:
+        """What was written to the descriptors before the block ended has already reached the pipe."""
+        while ready := [key.fd for key, _ in self._selector.select(0) if key.fd in self._raw]:
+            for fd in ready:
+                self._hear_raw(fd, boundary)
+
+    def _death(self) -> dict[str, Any]:
+        code = self._process.wait()
+        if code < 0:
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+            message = f"the worker was ended by {name}"
+        else:
+            message = f"the worker ended by itself with status {code}"
+        return {"type": "WorkerDied", "mro": ["WorkerDied"], "message": message, "args": [], "code": code}
+
+
+def _timeout_error(timeout_s: float | None) -> dict[str, Any]:
+    message = f"stopped after the time limit of {timeout_s:g} s" if timeout_s is not None else "interrupted"
+    return {"type": "TimeoutError", "mro": ["TimeoutError"], "message": message, "args": [], "traceback": ""}
+
+
+def _describe(message: Any) -> str:
+    if isinstance(message, Crashed):
+        return message.message
+    return type(message).__name__
+
+
+def _enlarge(fd: int) -> None:
+    try:
+        fcntl.fcntl(fd, 1031, 1 << 20)  # F_SETPIPE_SZ: fewer switches between the two processes
+    except OSError:
+        return

@@ -1,0 +1,270 @@
+"""What host and worker say to each other: frames of msgpack over two pipes, data only (R1).
+
+Guarantee: every message is one of the structs below, bounded in size and validated on arrival, so the
+host can treat the worker as hostile: nothing that arrives is ever unpickled or used unchecked.
+Each direction is one FIFO, so the order in which the worker speaks is the order of the log (R6).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import msgspec
+
+from coda.errors import SandboxError
+
+MAX_MESSAGE_BYTES = 1 << 30
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Base: an array whose first element is the name of the type."""
+
+
+# --- worker to host ----------------------------------------------------------------------------
+
+
+class Ready(_Message, frozen=True):
+    """The worker is set up."""
+
+    names: list[str]
+    layers: list[str]
+    """What keeps it in: `mount`, `network`, `readonly`, `capabilities`, `no-new-privs`."""
+    aslr: bool
+    problems: list[str]
+
+
+class Prepared(_Message, frozen=True):
+    """A block was compiled. `error` is set when it could not be."""
+
+    block: int
+    table: bytes
+    """The statement table, encoded JSON; empty when there is none."""
+    flags: int
+    """Compiler flags of `__future__` imports, for the next cell."""
+    note: str | None
+    error: dict[str, Any] | None
+
+
+class Stream(_Message, frozen=True):
+    """Statements, bindings and coded observations since the last message."""
+
+    ids: list[int]
+    vals: list[Any]
+    t: int
+
+
+class Observe(_Message, frozen=True):
+    """An observation with fields of its own; nobody waits for an answer."""
+
+    kind: str
+    data: dict[str, Any]
+    t: int
+
+
+class Request(_Message, frozen=True):
+    """The worker waits for an `Answer` before it acts or goes on."""
+
+    kind: str
+    data: dict[str, Any]
+    t: int
+
+
+class Done(_Message, frozen=True):
+    """A block ended."""
+
+    block: int
+    outcome: str
+    code: int | None
+    error: dict[str, Any] | None
+    t: int
+    dropped: int
+
+
+class Stopped(_Message, frozen=True):
+    """The worker stands before a statement, as it was told; it waits for commands."""
+
+    line: int | None
+    file: str | None
+
+
+class Reply(_Message, frozen=True):
+    """Answer to an `Inspect`."""
+
+    ok: bool
+    value: Any
+
+
+class Crashed(_Message, frozen=True):
+    """The worker's own code failed."""
+
+    message: str
+    detail: str
+
+
+# --- host to worker ----------------------------------------------------------------------------
+
+
+class Mount(_Message, frozen=True):
+    """Show the folder or file `source` at `target`."""
+
+    source: str
+    target: str
+
+
+class Configure(_Message, frozen=True):
+    """First message: what the worker is to be."""
+
+    mode: str
+    """`record` or `replay`."""
+    kind: str
+    level: str
+    value_limit: int
+    random_seed: int
+    root: str
+    cwd: str
+    argv: list[str]
+    main: str | None
+    module: str | None
+    path: list[str]
+    """Entries to put before `sys.path`."""
+    tools: list[dict[str, Any]]
+    env: dict[str, str] | None
+    """The whole environment of agent code; None: the worker's own."""
+    tty: list[bool]
+    encoding: str
+    origin_ns: int
+    """`time.monotonic_ns()` of the run's beginning."""
+    max_blob_bytes: int
+    isolate: bool = False
+    mounts: list[Mount] = []
+    memory_bytes: int | None = None
+
+
+class Prepare(_Message, frozen=True):
+    """Compile a block; do not run it."""
+
+    block: int
+    source: str
+    file: str
+    first_line: int
+    flags: int
+    top_level_await: bool
+    triggers: list[tuple[int, list[tuple[int, str]]]] = []
+    """For statement id: after that many passes, do that (`stop`, `gc`), in order."""
+    steps: int | None = None
+    """Stop before the statement with this number, counted from 0 over the whole block."""
+
+
+class Run(_Message, frozen=True):
+    """Run a prepared block."""
+
+    block: int
+    program: bool = False
+    """As `python` runs a script: an uncaught exception is printed."""
+    last: bool = False
+    """The program ends with it, or with its failure: threads joined, exit functions run."""
+    feed: list[tuple[int, Any]] = []
+    """Recorded answers of coded observations, in order (replay)."""
+    feed_stop: int = -1
+    """Stop before this one of them is given."""
+    output_stop: tuple[str, int] | None = None
+    """Stop before the write to that stream after so many characters of this block."""
+
+
+class Answer(_Message, frozen=True):
+    """To a `Request`."""
+
+    ok: bool
+    value: Any = None
+
+
+class Inspect(_Message, frozen=True):
+    """To a stopped worker: `frames`, `evaluate`, `assign`, `paths`."""
+
+    command: str
+    data: dict[str, Any] = {}
+
+
+class Resume(_Message, frozen=True):
+    """To a stopped worker: go on. `live` leaves the recorded answers behind."""
+
+    live: bool = False
+
+
+class Exit(_Message, frozen=True):
+    """End the worker."""
+
+
+FromWorker = Ready | Prepared | Stream | Observe | Request | Done | Stopped | Reply | Crashed
+ToWorker = Configure | Prepare | Run | Answer | Inspect | Resume | Exit
+
+
+class Channel:
+    """Frames over a pair of descriptors: four bytes of length, then msgpack.
+
+    Args:
+        read_fd: where the other side's messages arrive.
+        write_fd: where ours go.
+        incoming: union of the message types that may arrive.
+    """
+
+    def __init__(self, read_fd: int, write_fd: int, incoming: Any) -> None:
+        self.read_fd = read_fd
+        self.write_fd = write_fd
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder = msgspec.msgpack.Decoder(incoming)
+        self._pending = bytearray()
+        # Kept here: agent code may replace what the modules hold.
+        self._read = os.read
+        self._write = os.write
+
+    def send(self, message: _Message) -> None:
+        """Writes one whole frame. Raises OSError when the other side is gone."""
+        body = self._encoder.encode(message)
+        frame = memoryview(len(body).to_bytes(4, "big") + body)
+        while frame:
+            frame = frame[self._write(self.write_fd, frame) :]
+
+    def receive(self) -> Any:
+        """Gives the next message, waiting for it. Raises EOFError when the other side is gone."""
+        while True:
+            message = self._take()
+            if message is not None:
+                return message
+            self.fill()
+
+    def fill(self) -> None:
+        """Reads what is there, once (blocks if nothing is). Raises EOFError at the end."""
+        chunk = self._read(self.read_fd, 1 << 20)
+        if not chunk:
+            raise EOFError
+        self._pending += chunk
+
+    def waiting(self) -> Any | None:
+        """Gives the next message if a whole one has arrived, else None; never blocks."""
+        return self._take()
+
+    def _take(self) -> Any | None:
+        pending = self._pending
+        if len(pending) < 4:
+            return None
+        size = int.from_bytes(pending[:4], "big")
+        if size > MAX_MESSAGE_BYTES:
+            raise SandboxError(f"the worker sent a message of {size} bytes, more than is allowed")
+        if len(pending) < size + 4:
+            return None
+        body = bytes(pending[4 : size + 4])
+        del pending[: size + 4]
+        try:
+            return self._decoder.decode(body)
+        except msgspec.MsgspecError as error:
+            raise SandboxError(f"the worker sent a message that is not one: {error}") from error
+
+    def close(self) -> None:
+        """Closes both ends."""
+        for fd in (self.read_fd, self.write_fd):
+            try:
+                os.close(fd)
+            except OSError:
+                pass

@@ -1,0 +1,432 @@
+"""The recording boundary: what a worker says becomes the log, and what it asks is done for it.
+
+Guarantee (R6): the intent of an act and everything before it is in the file before the act is allowed, its
+result after. Everything the worker sends is validated here; nothing of it is used as a path, a number or
+a table unchecked. What an opaque act did to the workspace is in the log before its result is delivered (R8).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from coda.errors import SandboxError
+from coda.log import (
+    CtxDeleted, CtxMutated, CtxSet, Elided, Event, FileDeleted, FileListed, FileMade, FileOpened, FileRead,
+    FileRenamed, FileWrote, Import, LimitHit, NetConnected, Output, ProcessFinished, ProcessStarted, Table,
+    ThreadStarted, ToolCalled, ToolReturned, TraceWriter, to_envelope,
+)  # fmt: skip
+from coda.runtime.manifest import Change, Manifest
+from coda.runtime.places import FileAccess
+from coda.runtime.protocol import Answer, Observe, Request, Stream
+from coda.runtime.tools import Outcome
+from coda.runtime.workspace import Workspace
+
+STDOUT, STDERR = -1, -2
+Echo = Callable[[str, bytes], None]
+ToolRunner = Callable[[str, list[Any], dict[str, Any], "Recording"], Outcome]
+
+_PLAIN: dict[str, type[Event]] = {
+    "file.listed": FileListed,
+    "thread.started": ThreadStarted,
+    "limit.hit": LimitHit,
+    "ctx.set": CtxSet,
+    "ctx.deleted": CtxDeleted,
+    "ctx.mutated": CtxMutated,
+}
+_FILE_ACTS: dict[str, type[Event]] = {
+    "file.opened": FileOpened,
+    "file.deleted": FileDeleted,
+    "file.renamed": FileRenamed,
+    "file.made": FileMade,
+}
+_table_decoder = msgspec.json.Decoder(Table)
+_list_encoder = msgspec.json.Encoder()
+
+
+class Recording:
+    """Writes one run.
+
+    Args:
+        writer: where to.
+        workspace: the files that agent code works on.
+        run_tool: performs a call of a tool or primitive.
+        effects: effect of each tool by name (`pure`, `read`, `act`).
+        line_limit: line events of a block after which the rest are elided.
+        echo: shows output as it comes (stream, bytes); None shows nothing.
+        encoding: of the streams.
+    """
+
+    def __init__(
+        self,
+        writer: TraceWriter,
+        workspace: Workspace,
+        *,
+        run_tool: ToolRunner,
+        effects: Mapping[str, str],
+        line_limit: int,
+        echo: Echo | None = None,
+        encoding: str = "utf-8",
+    ) -> None:
+        self.writer = writer
+        self.workspace = workspace
+        self.manifest: Manifest = workspace.scan()
+        self.block: int | None = None
+        self.output: dict[str, list[str]] = {"stdout": [], "stderr": []}
+        self.ctx_changes: list[tuple[str, str, Any, str | None]] = []
+        self.lines_in_block = 0
+        self.next_id = 0
+        self._run_tool = run_tool
+        self._effects = effects
+        self._line_limit = line_limit
+        self._echo = echo
+        self._encoding = encoding
+        self._bindings: set[int] = set()
+        self._carry: list[Any] = []
+        self._opened: dict[str, int] = {}
+        self._explained: set[str] = set()
+        self._reads: dict[str, str | None] = {}
+        self._said: set[str] = set()
+        self._process: int | None = None
+
+    # --- blocks --------------------------------------------------------------------------------
+
+    def begin_block(self, block: int) -> None:
+        """A block is about to run."""
+        self.block = block
+        self.output = {"stdout": [], "stderr": []}
+        self.ctx_changes = []
+        self.lines_in_block = 0
+
+    def end_block(self) -> None:
+        """A block ended: what it wrote is in the log now."""
+        self.sync(by="agent")
+
+    def add_table(self, encoded: bytes) -> Table | None:
+        """Checks a statement table of the worker and takes note of its bindings."""
+        if not encoded:
+            return None
+        try:
+            table = _table_decoder.decode(encoded)
+        except msgspec.MsgspecError as error:
+            raise SandboxError(f"the worker sent a statement table that is not one: {error}") from error
+        if table.base != self.next_id:
+            raise SandboxError(f"the worker numbered its statements from {table.base}, not from {self.next_id}")
+        self.next_id = table.end
+        self._bindings.update(range(table.base + len(table.statements), table.end))
+        return table
+
+    # --- the stream ----------------------------------------------------------------------------
+
+    def stream(self, message: Stream) -> None:
+        """Writes statements, values and coded observations."""
+        ids, vals = message.ids, message.vals
+        codes = bound = 0
+        if vals or self._carry:
+            vals = self._carry + vals
+            bindings = self._bindings
+            bound = sum(1 for ident in ids if ident in bindings)
+            codes = sum(1 for ident in ids if ident < 0)
+            self._carry = vals[codes + bound :]
+            vals = vals[: codes + bound]
+            if codes:
+                self._take_output(ids, vals)
+        if not ids:
+            return
+        if len(vals) != codes + bound or max(ids) >= self.next_id:
+            raise SandboxError("the worker sent statements that no table of this run has")
+        lines = len(ids) - codes - bound
+        if self.lines_in_block + lines > self._line_limit:
+            self._elide(ids, vals, message.t)
+        else:
+            n = len(ids) - bound
+            self.writer.append_lines(
+                _list_encoder.encode(ids), _encode_values(vals), n, block=self.block, t=message.t
+            )
+        self.lines_in_block += lines
+
+    def _take_output(self, ids: list[int], vals: list[Any]) -> None:
+        bindings = self._bindings
+        place = 0
+        for ident in ids:
+            if ident < 0:
+                if ident >= STDERR:
+                    self._show("stdout" if ident == STDOUT else "stderr", vals[place])
+                place += 1
+            elif ident in bindings:
+                place += 1
+
+    def _show(self, stream: str, text: Any) -> None:
+        if not isinstance(text, str):
+            from_bytes = text if isinstance(text, bytes) else b""
+            text = from_bytes.decode(self._encoding, "backslashreplace")
+        self.output[stream].append(text)
+        if self._echo is not None:
+            self._echo(stream, text.encode(self._encoding, "backslashreplace"))
+
+    def _elide(self, ids: list[int], vals: list[Any], t: int) -> None:
+        """Past the limit statements are counted, while values and observations stay."""
+        bindings = self._bindings
+        room = max(0, self._line_limit - self.lines_in_block)
+        kept: list[int] = []
+        counts: Counter[int] = Counter()
+        for ident in ids:
+            if ident < 0 or ident in bindings:
+                kept.append(ident)
+            elif room:
+                room -= 1
+                kept.append(ident)
+            else:
+                counts[ident] += 1
+        if "lines" not in self._said:
+            self._said.add("lines")
+            self.writer.append(
+                LimitHit(what="lines", detail=f"more than {self._line_limit} statements in block {self.block}")
+            )
+        n = sum(1 for ident in kept if ident not in bindings)
+        if kept:
+            self.writer.append_lines(_list_encoder.encode(kept), _encode_values(vals), n, block=self.block, t=t)
+        total = sum(counts.values())
+        if total:
+            rows = tuple(counts.most_common())
+            self.writer.append(Elided(n=total, counts=rows, block=self.block, t=t))
+
+    def raw_output(self, stream: str, data: bytes) -> None:
+        """Writes what came over descriptor 1 or 2 itself: its place among the lines is not known."""
+        if self._echo is not None:
+            self._echo(stream, data)
+        text = data.decode(self._encoding, "backslashreplace")
+        self.output[stream].append(text)
+        self.writer.append(Output(stream=stream, text=text))
+
+    # --- observations --------------------------------------------------------------------------
+
+    def observe(self, message: Observe) -> None:
+        """Writes an observation that has fields."""
+        data = dict(message.data)
+        if message.kind == "file.read":
+            self._read(data, message.t)
+        elif message.kind == "import":
+            self._import(data, message.t)
+        else:
+            kind = _PLAIN.get(message.kind)
+            if kind is None:
+                raise SandboxError(f"the worker told of {message.kind!r}, which nobody knows")
+            record = _convert(kind, data, message.t)
+            if message.kind.startswith("ctx."):
+                op = message.kind.removeprefix("ctx.")
+                self.ctx_changes.append((op, data["name"], data.get("value"), data.get("expr")))
+            self.writer.append(record)
+
+    def _read(self, data: dict[str, Any], t: int) -> None:
+        content = data.pop("content", None)
+        path = str(data.get("path"))
+        if content is not None:
+            data["digest"] = self.writer.blobs.put(content)
+            self._reads[path] = data["digest"]
+            if _is_inside(path):
+                self.workspace.remember(path, data["digest"])
+        elif data.pop("same", False):
+            data["digest"] = self._reads.get(path)
+        special = data.pop("special", False)
+        cause = self.writer.append(_convert(FileRead, data, t))
+        if special and path not in self._said:
+            self._said.add(path)
+            detail = f"the content of {path} is not kept; a replay cannot answer it"
+            self.writer.append(LimitHit(what="unkept-read", detail=detail, cause=cause))
+
+    def _import(self, data: dict[str, Any], t: int) -> None:
+        content = data.pop("content", None)
+        table = self.add_table(data.pop("table", b""))
+        digest = self.writer.blobs.put(content) if content is not None else None
+        record = _convert(Import, {**data, "digest": digest}, t)
+        self.writer.append(msgspec.structs.replace(record, table=table))
+
+    # --- requests ------------------------------------------------------------------------------
+
+    def request(self, message: Request) -> Answer:
+        """Writes an act's intent, does what there is to do in the host, and answers."""
+        kind, data = message.kind, dict(message.data)
+        if kind == "tool.called":
+            return self.call_tool(_convert(ToolCalled, data, message.t))
+        if kind in _FILE_ACTS:
+            return self._file_act(kind, data, message.t)
+        if kind == "process.started":
+            return self._start_process(data, message.t)
+        if kind == "process.finished":
+            return self._finish_process(data, message.t)
+        if kind == "net.connected":
+            seq = self.writer.append(_convert(NetConnected, data, message.t))
+            self._mark("network", f"connection to {data.get('address')}: a replay cannot answer it yet", seq)
+            return Answer(True)
+        raise SandboxError(f"the worker asked for {kind!r}, which nobody knows")
+
+    def call_tool(self, call: Event) -> Answer:
+        """Performs a call: intent, act, what it did to files, result."""
+        assert isinstance(call, ToolCalled)
+        effect = self._effects.get(call.name)
+        if effect is None:
+            raise SandboxError(f"the worker called {call.name!r}, which was never declared")
+        if effect == "act" and self._opened:
+            self.sync(by="agent")
+        seq = self.writer.append(call)
+        outcome = self._run_tool(call.name, list(call.args), dict(call.kwargs), self)
+        if effect == "act":
+            self.sync(by="tool", cause=seq)
+        self.finish_call(call, seq, outcome)
+        return Answer(outcome.ok, outcome.value if outcome.ok else outcome.error)
+
+    def finish_call(self, call: ToolCalled, seq: int, outcome: Outcome, *, assumed: bool = False) -> None:
+        """Writes a call's result."""
+        self.writer.append(
+            ToolReturned(
+                name=call.name,
+                ok=outcome.ok,
+                value=outcome.value,
+                error=outcome.error,
+                cause=seq,
+                file=call.file,
+                line=call.line,
+                function=call.function,
+                assumed=assumed,
+            )
+        )
+
+    def _file_act(self, kind: str, data: dict[str, Any], t: int) -> Answer:
+        path = str(data.get("path"))
+        before = None
+        if kind in ("file.opened", "file.deleted") and _is_inside(path):
+            kept = self.workspace.keep(path)
+            before = kept.digest if kept is not None else None
+        if kind == "file.deleted":
+            data["before"] = before
+        seq = self.writer.append(_convert(_FILE_ACTS[kind], data, t))
+        self._reads.pop(path, None)
+        self._opened[path] = seq
+        if kind != "file.opened":
+            self._explained.add(path)
+        if kind == "file.renamed":
+            self._opened[str(data.get("to"))] = seq
+        return Answer(True)
+
+    def _start_process(self, data: dict[str, Any], t: int) -> Answer:
+        if self._opened:
+            self.sync(by="agent")
+        stdin = data.pop("stdin", None)
+        data.pop("redirects", None)
+        opaque = data.pop("opaque", False)
+        if stdin is not None:
+            data["stdin"] = self.writer.blobs.put(bytes(stdin))
+        self._process = self.writer.append(_convert(ProcessStarted, data, t))
+        if opaque:
+            what = data.get("via")
+            self._mark("process", f"{what} was used directly: a replay cannot answer its pipes yet", self._process)
+        return Answer(True, None)
+
+    def _finish_process(self, data: dict[str, Any], t: int) -> Answer:
+        self.sync(by="process", cause=self._process)
+        self.writer.append(_convert(ProcessFinished, {**data, "cause": self._process}, t))
+        return Answer(True)
+
+    def _mark(self, what: str, detail: str, cause: int | None) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            self.writer.append(LimitHit(what=what, detail=detail, cause=cause))
+
+    # --- files ---------------------------------------------------------------------------------
+
+    def sync(self, *, by: str, cause: int | None = None) -> None:
+        """Writes what changed in the workspace since the last look."""
+        delta = self.workspace.delta(self.manifest)
+        self.manifest = delta.after
+        opened, self._opened = self._opened, {}
+        explained, self._explained = self._explained, set()
+        if delta.after.truncated:
+            self._mark("workspace-size", "the workspace has more files than are watched", None)
+        for change in delta.changes:
+            own = opened.get(change.path)
+            if change.path in explained and change.op != "wrote":
+                continue
+            who = ("agent" if own is not None else "unseen") if by == "agent" else by
+            self._write_change(change, by=who, cause=own if own is not None else cause)
+
+    def _write_change(self, change: Change, *, by: str, cause: int | None) -> None:
+        record: Event
+        if change.op == "deleted":
+            record = FileDeleted(path=change.path, before=change.before, by=by, cause=cause)
+        elif change.op == "made":
+            record = FileMade(path=change.path, by=by, cause=cause)
+        else:
+            record = FileWrote(
+                path=change.path,
+                digest=change.digest,
+                size=change.size,
+                before=change.before,
+                mode=change.mode,
+                mtime_ns=change.mtime_ns,
+                target=change.target,
+                by=by,
+                cause=cause,
+            )
+        if change.digest is not None:
+            self._reads[change.path] = change.digest
+        self.writer.append(record)
+
+    def note_file(self, access: FileAccess, cause: int) -> None:
+        """Writes an access of a primitive, which the next look must not tell again."""
+        blobs = self.writer.blobs
+        digest = blobs.put(access.after) if access.after is not None else None
+        record: Event
+        if access.op == "read":
+            record = FileRead(
+                path=access.path, digest=digest, size=access.size, via=access.via, error=access.error, cause=cause
+            )
+        elif access.op == "listed":
+            record = FileListed(path=access.path, via=access.via, cause=cause)
+        elif access.op == "made":
+            self.workspace.refresh(self.manifest, access.path)
+            record = FileMade(path=access.path, by="tool", cause=cause)
+        else:
+            self.workspace.refresh(self.manifest, access.path)
+            record = FileWrote(
+                path=access.path,
+                digest=digest,
+                size=access.size,
+                before=blobs.put(access.before) if access.before is not None else None,
+                mode=access.mode,
+                mtime_ns=access.mtime_ns,
+                by="tool",
+                cause=cause,
+            )
+        if access.op != "read" and digest is not None:
+            self._reads[access.path] = digest
+        self.writer.append(record)
+
+
+def _is_inside(path: str) -> bool:
+    return not path.startswith("/") and ".." not in path.split("/") and path != "."
+
+
+def _convert(kind: type[Event], data: dict[str, Any], t: int) -> Event:
+    """A record from what the worker said; SandboxError when it is not one."""
+    try:
+        return msgspec.convert({**data, "type": kind.__struct_config__.tag, "t": t}, kind)
+    except msgspec.ValidationError as error:
+        raise SandboxError(f"the worker sent a {kind.__struct_config__.tag} that is not one: {error}") from error
+
+
+def _encode_values(vals: list[Any]) -> bytes:
+    """JSON of values; raw scalars that JSON cannot hold (NaN, lone surrogates, big integers) are tagged."""
+    if not vals:
+        return b"[]"
+    try:
+        encoded = _list_encoder.encode(vals)
+        # A NaN becomes null without a word: more nulls than Nones betray it.
+        if encoded.count(b"null") == vals.count(None):
+            return encoded
+    except (msgspec.MsgspecError, UnicodeEncodeError, OverflowError, ValueError):
+        pass
+    return _list_encoder.encode([value if isinstance(value, (dict, list)) else to_envelope(value) for value in vals])

@@ -1,0 +1,439 @@
+"""Blocks of Python in a persistent namespace, recorded: the engine that agents and programs run in.
+
+Guarantee: everything that `execute` did is in the trace when it returns; the worker holds the objects, the
+host holds the log, the tools and the secrets. A block that fails, exits or is stopped is an outcome, not
+an exception of ours.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import secrets
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import msgspec
+
+import coda
+from coda.errors import LimitExceeded, UsageError
+from coda.log import (
+    BlockFinished, BlockStarted, Event, ExceptionRaised, FileRead, Header, RunFinished, RunStarted,
+    SandboxStarted, TraceWriter, new_run_id, run_directory,
+)  # fmt: skip
+from coda.runtime.engine import Engine
+from coda.runtime.places import FileAccess
+from coda.runtime.primitives import Primitives
+from coda.runtime.protocol import Configure, Done, Prepare, Prepared, Run
+from coda.runtime.recording import Echo, Recording
+from coda.runtime.tools import Outcome, Tool, as_tools, invoke
+from coda.runtime.workspace import Workspace
+
+LEVELS = ("effects", "lines", "values")
+VALUE_LIMIT = 64
+LINE_LIMIT = 10_000_000
+MAX_BLOB_BYTES = 64 << 20
+HASH_SEED = 0
+LOCALE_NAMES = ("TZ", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_TIME", "LC_NUMERIC", "LC_COLLATE")
+# What agent code gets of the host's environment; a program (`coda exec`) gets all of it.
+ALLOWED_ENV = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TMPDIR", "TEMP", "TMP", *LOCALE_NAMES)
+
+
+class ErrorInfo(NamedTuple):
+    """An exception that left a block."""
+
+    kind: str
+    message: str
+    traceback: str
+
+
+class CtxChange(NamedTuple):
+    """A change of `ctx`: op is `set`, `deleted` or `mutated`; value is an envelope."""
+
+    op: str
+    name: str
+    value: Any
+    expr: str | None
+
+
+class BlockResult(NamedTuple):
+    """What a block did."""
+
+    block: int
+    outcome: str
+    """`ok`, `error`, `interrupted`, `killed` or `exited` (R18)."""
+    state: str
+    stdout: str
+    stderr: str
+    error: ErrorInfo | None
+    lines: int
+    ctx: tuple[CtxChange, ...]
+    first_seq: int
+    last_seq: int
+    code: int | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """True when the block ran to its end."""
+        return self.outcome == "ok"
+
+
+class Sandbox:
+    """Runs blocks in a worker process and records them.
+
+    Args:
+        root: the workspace; the working directory when None.
+        trace: path of the trace; None makes `.coda/runs/<run id>/trace.jsonl` below the root.
+        level: `effects`, `lines` or `values`.
+        tools: functions that blocks can call; see `coda.tool`.
+        primitives: bind `ls glob grep read write edit bash`.
+        env: environment of the blocks; None: an allow-listed part of the host's.
+        timeout_s: wall time of a block; None: no limit.
+        memory_bytes: address space of the worker; None: no limit.
+        force: replace an existing trace.
+        task: what the run is for; shown in lists.
+        model: name of the model that writes the blocks.
+        kind: `sandbox`, `run` or `exec`.
+        program: facts of a program (`exec`): argv, main, module, path, stdin, tty.
+        value_limit: first bindings of a site in a block that are kept.
+        line_limit: line events of a block after which the rest are counted only.
+        durability: `write` or `fsync`.
+        echo: shows output as it comes.
+
+    Raises:
+        UsageError: the root is no folder, the level is unknown, the trace exists.
+        SandboxError: the worker did not start.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str | os.PathLike[str] | None = None,
+        trace: str | os.PathLike[str] | None = None,
+        level: str = "values",
+        tools: Iterable[Any] = (),
+        primitives: bool = True,
+        env: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+        memory_bytes: int | None = None,
+        force: bool = False,
+        task: str | None = None,
+        model: str | None = None,
+        kind: str = "sandbox",
+        program: Program | None = None,
+        value_limit: int = VALUE_LIMIT,
+        line_limit: int = LINE_LIMIT,
+        durability: str = "write",
+        echo: Echo | None = None,
+        on_append: Any = None,
+    ) -> None:
+        if level not in LEVELS:
+            raise UsageError(f"record level {level!r} is not one of {', '.join(LEVELS)}")
+        self.root = Path(os.path.realpath(root if root is not None else os.getcwd()))
+        if not self.root.is_dir():
+            raise UsageError(f"the workspace {self.root} is not a folder")
+        self.level = level
+        self.timeout_s = timeout_s
+        self.program = program
+        self.kind = kind
+        self._value_limit = value_limit
+        self._random_seed = secrets.randbits(63)
+        self._env = dict(env) if env is not None else _environment(kind)
+        self._tools: dict[str, Tool] = {tool.name: tool for tool in as_tools(tools)}
+        self._primitives: Primitives | None = None
+        if primitives and kind != "exec":
+            self._primitives = Primitives(self.root, env=self._env, on_file=self._note_file)
+            for tool in self._primitives.tools():
+                self._tools.setdefault(tool.name, tool)
+        self.writer = self._open_trace(trace, force, durability, on_append)
+        try:
+            self._start(task, model, memory_bytes, line_limit, echo)
+        except BaseException:
+            self.writer.close()
+            raise
+        self._block = 0
+        self._flags = 0
+        self._dropped = 0
+        self._dead: str | None = None
+
+    def _open_trace(self, trace: Any, force: bool, durability: str, on_append: Any) -> TraceWriter:
+        run = new_run_id(datetime.datetime.now(datetime.UTC))
+        if trace is None:
+            folder = run_directory(self.root) / run
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            trace = folder / "trace.jsonl"
+        return TraceWriter(
+            trace,
+            Header(run=run),
+            force=force,
+            durability="fsync" if durability == "fsync" else "write",
+            on_append=on_append,
+        )
+
+    def _start(
+        self, task: str | None, model: str | None, memory_bytes: int | None, line_limit: int, echo: Echo | None
+    ) -> None:
+        writer = self.writer
+        trace = Path(os.path.abspath(writer.path))
+        workspace = Workspace(
+            self.root,
+            blobs=writer.blobs,
+            exclude=[trace, trace.with_suffix(".blobs"), trace.with_suffix(".ckpt")],
+            max_blob_bytes=MAX_BLOB_BYTES,
+        )
+        program = self.program or Program()
+        self.recording = Recording(
+            writer,
+            workspace,
+            run_tool=self._run_tool,
+            effects={name: tool.effect for name, tool in self._tools.items()},
+            line_limit=line_limit,
+            echo=echo,
+            encoding=program.encoding,
+        )
+        manifest = writer.blobs.put(self.recording.manifest.to_json())
+        configure = self._configure(program, memory_bytes)
+        self.engine = Engine(
+            configure, hash_seed=HASH_SEED, stdin=program.stdin, new_session=self.kind != "exec"
+        )
+        ready = self.engine.ready
+        writer.append(
+            RunStarted(
+                wall=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+                kind=self.kind,
+                coda=coda.__version__,
+                python=platform.python_version(),
+                implementation=sys.implementation.name,
+                platform=f"{sys.platform}-{platform.machine()}",
+                level=self.level,
+                value_limit=self._value_limit,
+                line_limit=line_limit,
+                hash_seed=HASH_SEED,
+                random_seed=self._random_seed,
+                aslr=ready.aslr,
+                cwd=configure.cwd,
+                root=str(self.root),
+                argv=tuple(program.argv),
+                main=program.main,
+                module=program.module,
+                env=tuple(self._env),
+                locale={name: self._env[name] for name in LOCALE_NAMES if name in self._env},
+                tty=program.tty,
+                encoding=program.encoding,
+                task=task,
+                model=model,
+                traceparent=os.environ.get("TRACEPARENT"),
+                manifest=manifest,
+            )
+        )
+        for tool in self._tools.values():
+            writer.append(tool.declaration())
+        writer.append(SandboxStarted(names=tuple(ready.names)))
+
+    def _configure(self, program: Program, memory_bytes: int | None) -> Configure:
+        return Configure(
+            mode="record",
+            kind=self.kind,
+            level=self.level,
+            value_limit=self._value_limit,
+            random_seed=self._random_seed,
+            root=str(self.root),
+            cwd=program.cwd or str(self.root),
+            argv=list(program.argv) or [""],
+            main=program.main,
+            module=program.module,
+            path=list(program.path) if self.program else [str(self.root)],
+            tools=[declared_data(tool) for tool in self._tools.values()],
+            env=self._env,
+            tty=list(program.tty),
+            encoding=program.encoding,
+            origin_ns=time.monotonic_ns() - self.writer.now_ns,
+            max_blob_bytes=MAX_BLOB_BYTES,
+            memory_bytes=memory_bytes,
+        )
+
+    # --- running -------------------------------------------------------------------------------
+
+    def execute(self, code: str, *, turn: int | None = None) -> BlockResult:
+        """Runs one block to its end, whatever that is.
+
+        Raises:
+            LimitExceeded: an earlier block ended the worker.
+            LogError: the trace cannot be written any more; the worker is ended.
+        """
+        self._block += 1
+        message = Prepare(
+            block=self._block,
+            source=code,
+            file=f"<block {self._block}>",
+            first_line=1,
+            flags=self._flags,
+            top_level_await=True,
+        )
+        return self.run_prepared(message, self.prepare(message), turn=turn)
+
+    def prepare(self, message: Prepare) -> Prepared:
+        """Compiles a block in the worker."""
+        if self._dead is not None:
+            raise LimitExceeded(f"the sandbox has ended: {self._dead}; start a new one")
+        self._block = max(self._block, message.block)
+        prepared = self.engine.prepare(message, self.recording)
+        self._flags = prepared.flags
+        return prepared
+
+    def run_prepared(
+        self, message: Prepare, prepared: Prepared, *, turn: int | None = None, last: bool = False
+    ) -> BlockResult:
+        """Runs a block that was compiled; `last` ends a program with it."""
+        recording, writer = self.recording, self.writer
+        table = recording.add_table(prepared.table)
+        first = writer.append(
+            BlockStarted(
+                block=message.block,
+                source=message.source,
+                file=message.file,
+                first_line=message.first_line,
+                turn=turn,
+                table=table,
+                note=prepared.note,
+            )
+        )
+        recording.begin_block(message.block)
+        if prepared.error is not None:
+            done = Done(message.block, "error", None, prepared.error, 0, self._dropped)
+        else:
+            run = Run(block=message.block, program=self.kind == "exec", last=last)
+            try:
+                heard = self.engine.run(run, recording, timeout_s=self.timeout_s)
+            except BaseException:
+                self._dead = "it was stopped"
+                self.engine.kill()
+                raise
+            assert isinstance(heard, Done)
+            done = heard
+        return self._finish(message.block, first, done)
+
+    def _finish(self, block: int, first: int, done: Done) -> BlockResult:
+        recording, writer = self.recording, self.writer
+        recording.end_block()
+        self._dropped = done.dropped or self._dropped
+        error = None
+        if done.error is not None:
+            error = ErrorInfo(
+                str(done.error.get("type", "Exception")),
+                str(done.error.get("message", "")),
+                str(done.error.get("traceback", "")),
+            )
+            writer.append(
+                ExceptionRaised(
+                    kind=error.kind,
+                    message=error.message,
+                    traceback=error.traceback,
+                    mro=tuple(str(name) for name in done.error.get("mro", ())),
+                )
+            )
+        if done.outcome == "killed":
+            self._dead = error.message if error else "the worker died"
+        state = "lost" if done.outcome == "killed" else "kept"
+        last = writer.append(
+            BlockFinished(
+                block=block, outcome=done.outcome, state=state, lines=recording.lines_in_block, code=done.code
+            )
+        )
+        recording.block = None
+        return BlockResult(
+            block=block,
+            outcome=done.outcome,
+            state=state,
+            stdout="".join(recording.output["stdout"]),
+            stderr="".join(recording.output["stderr"]),
+            error=error,
+            lines=recording.lines_in_block,
+            ctx=tuple(CtxChange(*change) for change in recording.ctx_changes),
+            first_seq=first,
+            last_seq=last,
+            code=done.code,
+        )
+
+    def locate(self, module: str) -> dict[str, str]:
+        """Finds a module's `file` and `source` in the worker, as `python -m` would."""
+        found: dict[str, str] = self.engine.inspect("locate", boundary=self.recording, module=module)
+        return found
+
+    def read_main(self, path: str, content: bytes) -> None:
+        """Notes that the program's own file was read."""
+        shown = os.path.relpath(path, self.root) if _is_below(path, self.root) else os.path.abspath(path)
+        digest = self.writer.blobs.put(content)
+        self.writer.append(FileRead(path=shown, digest=digest, size=len(content), via="main"))
+
+    def emit(self, record: Event) -> int:
+        """Writes an event of the layer above (turns, model calls); gives its seq."""
+        return self.writer.append(record)
+
+    # --- tools ---------------------------------------------------------------------------------
+
+    def _run_tool(self, name: str, args: list[Any], kwargs: dict[str, Any], recording: Recording) -> Outcome:
+        self._call = recording.writer.next_seq - 1
+        return invoke(self._tools[name], args, kwargs)
+
+    def _note_file(self, access: FileAccess) -> None:
+        self.recording.note_file(access, self._call)
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def close(self, outcome: str = "ok", text: str | None = None, code: int | None = None) -> None:
+        """Ends the worker and closes the trace. Closing twice is harmless."""
+        if self.writer.closed:
+            return
+        try:
+            if self._primitives is not None:
+                self._primitives.close()
+            self.engine.close()
+            self.writer.append(RunFinished(outcome=outcome, text=text, code=code, dropped=self._dropped))
+        finally:
+            self.writer.close()
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            interrupted = issubclass(kind, KeyboardInterrupt)
+            self.close("interrupted" if interrupted else "error", text=f"{kind.__name__}: {error}")
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts of a program that runs as if by `python`."""
+
+    argv: tuple[str, ...] = ("",)
+    main: str | None = None
+    module: str | None = None
+    path: tuple[str, ...] = ()
+    cwd: str | None = None
+    stdin: int | None = None
+    tty: tuple[bool, bool, bool] = (False, False, False)
+    encoding: str = "utf-8"
+
+
+def declared_data(tool: Tool) -> dict[str, Any]:
+    """What the worker must know of a tool."""
+    return {"name": tool.name, "signature": tool.signature, "doc": tool.doc}
+
+
+def _environment(kind: str) -> dict[str, str]:
+    if kind == "exec":
+        return dict(os.environ)
+    return {name: value for name, value in os.environ.items() if name in ALLOWED_ENV}
+
+
+def _is_below(path: str, root: Path) -> bool:
+    return os.path.realpath(path).startswith(str(root).rstrip(os.sep) + os.sep)

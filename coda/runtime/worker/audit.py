@@ -1,0 +1,239 @@
+"""The audit hook: tells the host of files, processes and connections of agent code. It is no fence (R2).
+
+Guarantee: an act that another process could see (opening for writing, renaming, deleting, starting,
+connecting) is asked of the host, and so on disk, before it happens. Content is read before the open
+goes on, since the open itself may destroy it. What the import machinery opens is left out by its
+caller, never by path (R7); modules of the workspace are told by their loader.
+"""
+
+from __future__ import annotations
+
+import os
+import stat as stat_module
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from coda.runtime.worker.recorder import Recorder
+from coda.runtime.worker.units import Units
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_MACHINERY = ("<frozen importlib", "<frozen zipimport")
+_QUIET_READERS = (os.sep + "linecache.py", os.sep + "tokenize.py")
+_OWN = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
+_CHUNK = 1 << 20
+
+
+class Audit:
+    """Handlers of audit events, by name."""
+
+    def __init__(
+        self, recorder: Recorder, units: Units, *, root: str, max_blob_bytes: int, replaying: bool
+    ) -> None:
+        self._recorder = recorder
+        self._units = units
+        self._root = root
+        self._max_blob_bytes = max_blob_bytes
+        self.replaying = replaying
+        self._open = os.open
+        self._read = os.read
+        self._close = os.close
+        self._fstat = os.fstat
+        self._seen: dict[str, tuple[int, int, int, int]] = {}
+        self._threads = False
+        self._handlers: dict[str, Callable[..., None]] = {
+            "open": self._on_open,
+            "os.listdir": self._on_list,
+            "os.scandir": self._on_list,
+            "os.remove": self._on_delete,
+            "os.rmdir": self._on_delete,
+            "os.rename": self._on_rename,
+            "os.mkdir": self._on_make,
+            "os.truncate": self._on_truncate,
+            "subprocess.Popen": self._on_process,
+            "os.posix_spawn": self._on_process,
+            "os.exec": self._on_process,
+            "os.fork": self._on_fork,
+            "socket.connect": self._on_connect,
+            "_thread.start_new_thread": self._on_thread,
+            "sqlite3.connect": self._on_sqlite,
+        }
+        self.active = False
+
+    def install(self) -> None:
+        """Adds the hook to this interpreter; it is inert until `active`."""
+        handlers = self._handlers
+        busy = self._recorder.busy
+
+        def hook(event: str, args: tuple[Any, ...]) -> None:
+            handler = handlers.get(event)
+            if handler is not None and self.active and not busy():
+                with self._recorder.quiet():
+                    handler(*args)
+
+        sys.addaudithook(hook)
+
+    # --- files ---------------------------------------------------------------------------------
+
+    def _on_open(self, path: Any, mode: Any, flags: int) -> None:
+        if isinstance(path, int) or path is None:
+            return
+        caller = sys._getframe(2).f_code.co_filename
+        if caller.startswith((*_MACHINERY, _OWN)):
+            return
+        given, full = self._names(path)
+        if caller.endswith(_QUIET_READERS) and not full.startswith(self._root):
+            return
+        writing = bool(flags & _WRITING)
+        if not writing or (flags & os.O_RDWR or flags & os.O_APPEND) and not flags & os.O_TRUNC:
+            self.read(full, given, via="open", quiet=writing)
+        if writing:
+            self._seen.pop(full, None)
+            data = {"path": self._relative(full), "mode": str(mode or _mode_of(flags)), "given": given}
+            self._act("file.opened", data)
+
+    def read(self, full: str, given: str | None, *, via: str, quiet: bool = False) -> None:
+        """Tells of a readable open: content, or why there is none."""
+        data: dict[str, Any] = {"path": self._relative(full), "given": given, "via": via, **self._units.where()}
+        if self.replaying:
+            self._recorder.request("file.read", {**data, "quiet": quiet})
+            return
+        try:
+            data.update(self._content(full))
+        except OSError as error:
+            if quiet:
+                return
+            data["error"] = type(error).__name__
+        self._recorder.observe("file.read", data)
+
+    def _content(self, full: str) -> dict[str, Any]:
+        try:
+            fd = self._open(full, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except IsADirectoryError:
+            return {"error": "IsADirectoryError"}
+        try:
+            info = self._fstat(fd)
+            if stat_module.S_ISDIR(info.st_mode):
+                return {"error": "IsADirectoryError"}
+            if not stat_module.S_ISREG(info.st_mode) or full.startswith(("/proc/", "/sys/", "/dev/")):
+                return {"size": 0, "special": True}
+            key = (info.st_dev, info.st_ino, info.st_mtime_ns, info.st_size)
+            if info.st_size > self._max_blob_bytes:
+                return {"size": info.st_size, "special": True}
+            if self._seen.get(full) == key:
+                return {"size": info.st_size, "same": True}
+            parts = []
+            while chunk := self._read(fd, _CHUNK):
+                parts.append(chunk)
+            content = b"".join(parts)
+            self._seen[full] = key
+            return {"size": len(content), "content": content}
+        finally:
+            self._close(fd)
+
+    def _on_list(self, path: Any) -> None:
+        if isinstance(path, int) or self._caller().startswith(_MACHINERY):
+            return
+        _, full = self._names("." if path is None else path)
+        self._note("file.listed", {"path": self._relative(full)})
+
+    def _on_delete(self, path: Any, _dir_fd: int = -1) -> None:
+        _, full = self._names(path)
+        self._seen.pop(full, None)
+        self._act("file.deleted", {"path": self._relative(full)})
+
+    def _on_rename(self, source: Any, target: Any, _src_fd: int = -1, _dst_fd: int = -1) -> None:
+        _, old = self._names(source)
+        _, new = self._names(target)
+        self._seen.pop(old, None)
+        self._seen.pop(new, None)
+        self._act("file.renamed", {"path": self._relative(old), "to": self._relative(new)})
+
+    def _on_make(self, path: Any, _mode: int = 0, _dir_fd: int = -1) -> None:
+        _, full = self._names(path)
+        self._act("file.made", {"path": self._relative(full)})
+
+    def _on_truncate(self, path: Any, _length: int = 0) -> None:
+        if isinstance(path, int):
+            return
+        given, full = self._names(path)
+        self._seen.pop(full, None)
+        self._act("file.opened", {"path": self._relative(full), "mode": "truncate", "given": given})
+
+    def _on_sqlite(self, database: Any) -> None:
+        if isinstance(database, (str, bytes, os.PathLike)) and os.fspath(database) not in (":memory:", b":memory:", ""):
+            given, full = self._names(database)
+            self.read(full, given, via="sqlite3")
+            self._act("file.opened", {"path": self._relative(full), "mode": "sqlite3", "given": given})
+
+    # --- everything else -----------------------------------------------------------------------
+
+    def library_import(self, name: str) -> None:
+        """Tells of a library that agent code itself imports; what libraries import is their own affair."""
+        if not self.active or self._recorder.busy():
+            return
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_code.co_filename.startswith((*_MACHINERY, _OWN)):
+            frame = frame.f_back
+        if frame is not None and self._units.owns(frame):
+            self._note("import", {"module": name})
+
+    def _on_process(self, executable: Any, args: Any = (), *_: Any) -> None:
+        if isinstance(args, (str, bytes)):
+            args = [args]
+        argv = [os.fsdecode(part) for part in (args or [executable])]
+        self._act("process.started", {"argv": argv, "via": "Popen", "shell": False, "opaque": True})
+
+    def _on_fork(self) -> None:
+        self._act("process.started", {"argv": ["<fork>"], "via": "os.fork", "shell": False, "opaque": True})
+
+    def _on_connect(self, _socket: Any, address: Any) -> None:
+        if isinstance(address, tuple) and len(address) >= 2:
+            text = f"{address[0]}:{address[1]}"
+        else:
+            text = os.fsdecode(address) if isinstance(address, (str, bytes)) else str(type(address).__name__)
+        self._act("net.connected", {"address": text})
+
+    def _on_thread(self, function: Any, *_: Any) -> None:
+        name = getattr(getattr(function, "__self__", None), "name", None)
+        self._note("thread.started", {"name": name if isinstance(name, str) else ""})
+        if not self._threads:
+            self._threads = True
+            detail = "agent code started a thread: lines of threads interleave and may differ on replay"
+            self._note("limit.hit", {"what": "threads", "detail": detail})
+
+    def _note(self, kind: str, data: dict[str, Any]) -> None:
+        self._recorder.observe(kind, {**data, **self._units.where()})
+
+    def _act(self, kind: str, data: dict[str, Any]) -> None:
+        answer = self._recorder.request(kind, {**data, **self._units.where()})
+        if not answer.ok:
+            raise PermissionError(str(answer.value))
+
+    @staticmethod
+    def _caller() -> str:
+        """File of the code that listed a folder: above our sorting stand-in."""
+        frame: FrameType | None = sys._getframe(3)
+        while frame is not None and frame.f_code.co_filename.startswith(_OWN):
+            frame = frame.f_back
+        return frame.f_code.co_filename if frame is not None else ""
+
+    # --- names ---------------------------------------------------------------------------------
+
+    def _names(self, path: Any) -> tuple[str | None, str]:
+        """(as given when it differs from the normal form, absolute)."""
+        text = os.fsdecode(path)
+        full = os.path.normpath(os.path.join(os.getcwd(), text))
+        return (text if text != self._relative(full) else None), full
+
+    def _relative(self, full: str) -> str:
+        if full == self._root:
+            return "."
+        prefix = self._root if self._root.endswith(os.sep) else self._root + os.sep
+        return full[len(prefix) :] if full.startswith(prefix) else full
+
+
+def _mode_of(flags: int) -> str:
+    mode = {os.O_WRONLY: "w", os.O_RDWR: "r+"}.get(flags & 3, "w")
+    return "a" if flags & os.O_APPEND else mode

@@ -1,0 +1,168 @@
+"""Sets a worker up, in the one order that works, and serves the host.
+
+Isolation, then shims, then streams and the audit hook, then the flusher thread, then agent code: namespaces
+can only be entered while no thread exists, and a shim must be there before what binds the real function.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import resource
+import signal
+import sys
+import traceback
+from typing import Any, NoReturn
+
+from coda.runtime.protocol import (
+    Channel, Configure, Crashed, Exit, Inspect, Prepare, Ready, Resume, Run, ToWorker,
+)  # fmt: skip
+from coda.runtime.worker.audit import Audit
+from coda.runtime.worker.blocks import Blocks, new_main_module
+from coda.runtime.worker.inspector import Inspector
+from coda.runtime.worker.isolation import Isolation, isolate
+from coda.runtime.worker.modules import AgentFinder
+from coda.runtime.worker.names import Ctx, Stub, note_mutations
+from coda.runtime.worker.processes import Processes
+from coda.runtime.worker.recorder import Recorder
+from coda.runtime.worker.shims import AfterImport, Feed, Shims
+from coda.runtime.worker.streams import OutputControl, install_streams
+from coda.runtime.worker.units import Units
+
+
+def serve(read_fd: int, write_fd: int) -> NoReturn:
+    """Runs the worker until the host says to exit or goes away; never returns."""
+    for fd in (read_fd, write_fd):
+        os.set_inheritable(fd, False)
+    channel = Channel(read_fd, write_fd, ToWorker)
+    try:
+        configure = channel.receive()
+        assert isinstance(configure, Configure)
+        Worker(channel, configure).loop()
+    except EOFError:
+        os._exit(70)
+    except BaseException as error:  # our own failure: tell the host, which reports it with status 125
+        channel.send(Crashed(f"{type(error).__name__}: {error}", traceback.format_exc()))
+        os._exit(70)
+
+
+class Worker:
+    """Everything of this process, wired together once."""
+
+    def __init__(self, channel: Channel, config: Configure) -> None:
+        self.config = config
+        replaying = config.mode == "replay"
+        if config.isolate:
+            held = isolate([(m.source, m.target) for m in config.mounts], cwd=config.cwd)
+        else:
+            held = Isolation([], [])
+        os.chdir(config.cwd)
+        self.recorder = Recorder(channel, origin_ns=config.origin_ns, level=config.level)
+        self.units = Units()
+        self.module = new_main_module(file=config.main)
+        self.ctx = Ctx(self.recorder, self.units)
+        self.inspector = Inspector(self.recorder, self.units, self.module.__dict__, self.ctx)
+        self.recorder.handle = self.inspector.handle
+        self.feed = Feed(self.recorder, self.inspector.stop)
+        self.shims = Shims(self.recorder, self.feed, seed=config.random_seed, replaying=replaying)
+        self.processes = Processes(self.recorder, self.units)
+        self.blocks = Blocks(
+            self.recorder, self.units, self.module, level=config.level, value_limit=config.value_limit
+        )
+        self.blocks.set_actions({"stop": self.inspector.stop, "gc": self.recorder.collect})
+        self._install(replaying)
+        names = self._bind()
+        channel.send(Ready(names, held.layers, _has_aslr(), held.problems))
+
+    def _install(self, replaying: bool) -> None:
+        config = self.config
+        gc.disable()
+        self.shims.install()
+        self.shims.install_environment(config.env)
+        self.processes.install()
+        if "subprocess" in sys.modules:
+            self.processes.adapt(sys.modules["subprocess"])
+        self.control = OutputControl(self.recorder, self.inspector.stop)
+        stdin = install_streams(self.recorder, self.control, tty=config.tty, encoding=config.encoding)
+        self.audit = Audit(
+            self.recorder,
+            self.units,
+            root=config.root,
+            max_blob_bytes=config.max_blob_bytes,
+            replaying=replaying,
+        )
+        if replaying:
+            stdin.answer = self.feed.take
+        self.inspector.on_live = self._go_live
+        self._stdin = stdin
+        sys.meta_path.insert(0, AfterImport(self.shims, {"subprocess": self.processes.adapt}))
+        folders = [config.root]
+        if config.main is not None:
+            folders.append(os.path.dirname(os.path.abspath(config.main)))
+        sys.meta_path.insert(0, AgentFinder(folders, self.blocks.compile_module, self.audit.library_import))
+        sys.dont_write_bytecode = True
+        sys.argv = list(config.argv)
+        sys.path[:0] = config.path
+        self._limit_memory()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.audit.install()
+        self.recorder.start_flusher()
+
+    def _limit_memory(self) -> None:
+        if self.config.memory_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_AS, (self.config.memory_bytes, self.config.memory_bytes))
+
+    def _go_live(self) -> None:
+        """After a fork's position: answers no longer come from the log."""
+        self.feed.live = True
+        self.audit.replaying = False
+        self._stdin.answer = None
+        self.recorder.allow_collection(True)
+
+    def _bind(self) -> list[str]:
+        """Puts coda's names into the namespace."""
+        if self.config.kind == "exec":
+            return []
+        space = self.module.__dict__
+        for declared in self.config.tools:
+            space[declared["name"]] = Stub(declared, self.recorder, self.units)
+        space["ctx"] = self.ctx
+        names = [declared["name"] for declared in self.config.tools] + ["ctx"]
+        self.inspector.bound.update(names)
+        return names
+
+    def loop(self) -> NoReturn:
+        """Serves the host's messages for ever."""
+        while True:
+            message = self.recorder.receive()
+            if isinstance(message, Prepare):
+                self.recorder.send(self.blocks.prepare(message))
+            elif isinstance(message, Run):
+                self._run(message)
+            elif isinstance(message, (Inspect, Resume)):
+                self.inspector.handle(message)
+            elif isinstance(message, Exit):
+                os._exit(0)
+            else:
+                raise RuntimeError(f"message out of turn: {type(message).__name__}")
+
+    def _run(self, message: Run) -> None:
+        self.feed.load(message.feed, message.feed_stop)
+        self.control.begin(message.output_stop)
+        self.audit.active = True
+        self.recorder.allow_collection(self.config.mode == "record" or self.feed.live)
+        try:
+            done: Any = self.blocks.run(message)
+        finally:
+            self.audit.active = False
+            self.recorder.allow_collection(False)
+        note_mutations(self.ctx)
+        self.recorder.send(done)
+
+
+def _has_aslr() -> bool:
+    if not sys.platform.startswith("linux"):
+        return True
+    return not ctypes.CDLL(None).personality(0xFFFFFFFF) & 0x0040000
+

@@ -1,0 +1,233 @@
+"""A stopped worker answers questions about its live state, in the place where it stands.
+
+Guarantee: objects never leave the worker; what goes out is text, bounded in size and time. While
+inspecting, nothing crosses the boundary: a tool called from an expression is refused. Writing a variable
+goes to the frame that owns it, also on interpreters where a frame's locals are a copy.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import reprlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from types import CodeType, FrameType
+from typing import Any
+
+from coda.runtime.protocol import Answer, Exit, Inspect, Reply, Resume, Stopped
+from coda.runtime.worker.names import Ctx, ctx_store
+from coda.runtime.worker.recorder import Recorder
+from coda.runtime.worker.units import Units, function_of
+
+REPR_SECONDS = 0.2
+REPR_BYTES = 1 << 16
+_SHORT_BYTES = 2000
+
+
+class _TooSlow(BaseException):
+    """A repr took too long."""
+
+
+class Inspector:
+    """Commands of the host to a worker that stands still."""
+
+    def __init__(self, recorder: Recorder, units: Units, namespace: dict[str, Any], ctx: Ctx) -> None:
+        self._recorder = recorder
+        self._units = units
+        self._namespace = namespace
+        self._ctx = ctx
+        self.bound: set[str] = set()
+        self.on_live: Callable[[], None] = lambda: None
+        self._inspecting = False
+
+    def stop(self) -> None:
+        """Stands still before a statement until the host says to go on."""
+        frame = self._units.innermost()
+        line, file = (frame.f_lineno, frame.f_code.co_filename) if frame else (None, None)
+        self._recorder.send(Stopped(line, file))
+        while True:
+            message = self._recorder.receive()
+            if isinstance(message, Resume):
+                if message.live:
+                    self.on_live()
+                return
+            self.handle(message)
+
+    def handle(self, message: Any) -> None:
+        """Answers one message that is not what the worker waits for."""
+        if isinstance(message, Exit):
+            os._exit(0)
+        if isinstance(message, Resume):  # held at a request: the answer follows
+            if message.live:
+                self.on_live()
+            return
+        if isinstance(message, Answer) or not isinstance(message, Inspect):
+            raise RuntimeError(f"message out of turn: {type(message).__name__}")
+        self._inspecting = True
+        try:
+            with self._recorder.quiet():
+                reply = self._answer(message)
+        finally:
+            self._inspecting = False
+        self._recorder.channel.send(reply)
+
+    @property
+    def inspecting(self) -> bool:
+        """True while a command is being answered."""
+        return self._inspecting
+
+    def _answer(self, message: Inspect) -> Reply:
+        try:
+            return Reply(True, getattr(self, f"_do_{message.command}")(**message.data))
+        except BaseException as error:  # the agent's own code may raise anything, also at a repr
+            return Reply(False, {"type": type(error).__name__, "message": str(error)[:_SHORT_BYTES]})
+
+    # --- commands ------------------------------------------------------------------------------
+
+    def _do_frames(self) -> dict[str, Any]:
+        frames = []
+        for frame in self._frames():
+            at_module_level = frame.f_locals is frame.f_globals or frame.f_code.co_name == "<module>"
+            frames.append(
+                {
+                    "function": function_of(frame.f_code),
+                    "file": frame.f_code.co_filename,
+                    "line": frame.f_lineno,
+                    "locals": {} if at_module_level else self._shown(dict(frame.f_locals)),
+                }
+            )
+        return {
+            "frames": frames,
+            "globals": self._shown(
+                {name: value for name, value in self._namespace.items() if not self._is_bound(name)}
+            ),
+            "ctx": self._shown(ctx_store(self._ctx)),
+        }
+
+    def _do_evaluate(self, expr: str, limit: int = REPR_BYTES) -> dict[str, Any]:
+        code = compile(expr.strip(), "<expression>", "eval")
+        return show(self._evaluate(code), limit=limit)
+
+    def _do_assign(self, changes: list[tuple[str, str]], new: bool = False) -> list[dict[str, Any]]:
+        """Evaluates all, then applies all: [(name, expression)]."""
+        values = [self._evaluate(compile(expr.strip(), f"<{name}>", "eval")) for name, expr in changes]
+        frame = next(self._frames(), None)
+        places = [self._place(name, frame, new=new) for name, _ in changes]
+        result = []
+        for (name, expr), value, place in zip(changes, values, places, strict=True):
+            before = place(None, False)
+            place(value, True)
+            result.append({"name": name, "expr": expr, "before": before, "after": show(value, limit=_SHORT_BYTES)})
+        return result
+
+    def _do_locate(self, module: str) -> dict[str, str]:
+        """Finds what `python -m module` would run and makes `__main__` look like it."""
+        spec = importlib.util.find_spec(module)
+        if spec is not None and spec.submodule_search_locations is not None:
+            spec = importlib.util.find_spec(f"{module}.__main__")
+        loader: Any = spec.loader if spec is not None else None
+        source = loader.get_source(spec.name) if spec is not None and hasattr(loader, "get_source") else None
+        if spec is None or source is None or spec.origin is None:
+            raise ImportError(f"no module named {module!r} with Python source that could be run")
+        self._namespace.update(
+            __file__=spec.origin, __package__=spec.parent, __spec__=spec, __loader__=loader, __cached__=spec.cached
+        )
+        sys.argv[0] = spec.origin
+        return {"file": spec.origin, "source": source}
+
+    # --- helpers -------------------------------------------------------------------------------
+
+    def _frames(self) -> Iterator[FrameType]:
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None:
+            if self._units.owns(frame):
+                yield frame
+            frame = frame.f_back
+
+    def _is_bound(self, name: str) -> bool:
+        return name in self.bound or (name.startswith("__") and name.endswith("__"))
+
+    def _evaluate(self, code: CodeType) -> Any:
+        frame = next(self._frames(), None)
+        if frame is None:
+            return eval(code, self._namespace)
+        scope = dict(frame.f_locals) if frame.f_locals is not frame.f_globals else None
+        return eval(code, frame.f_globals if scope is None else {**frame.f_globals, **scope})
+
+    def _place(self, name: str, frame: FrameType | None, *, new: bool) -> Callable[[Any, bool], Any]:
+        """A function (value, write) that reads or writes the variable where it is bound."""
+        if frame is not None:
+            code = frame.f_code
+            local = name in code.co_varnames or name in code.co_cellvars or name in code.co_freevars
+            scope = frame.f_locals
+            in_class = scope is not frame.f_globals and not code.co_flags & 0x2 and name in scope
+            if local or in_class:
+                return _place_in(scope, name, frame)
+            if name in frame.f_globals or new:
+                return _place_in(frame.f_globals, name, None)
+        elif name in self._namespace or new:
+            return _place_in(self._namespace, name, None)
+        raise NameError(f"no variable {name!r} is bound here")
+
+    def _shown(self, values: dict[str, Any]) -> dict[str, Any]:
+        return {str(name): show(value, limit=_SHORT_BYTES) for name, value in values.items()}
+
+
+def _place_in(scope: Any, name: str, frame: FrameType | None) -> Callable[[Any, bool], Any]:
+    def place(value: Any, write: bool) -> Any:
+        if not write:
+            return show(scope[name], limit=_SHORT_BYTES) if name in scope else None
+        scope[name] = value
+        if frame is not None and sys.version_info < (3, 13) and frame.f_code.co_flags & 0x2:
+            # Before PEP 667 a frame's locals are a copy: push it back.
+            ctypes.pythonapi.PyFrame_LocalsToFast(ctypes.py_object(frame), ctypes.c_int(0))
+        return None
+
+    return place
+
+
+class _Bounded(reprlib.Repr):
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        many = 1000 if limit > _SHORT_BYTES else 40
+        self.maxdict = self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = many
+        self.maxdeque = self.maxarray = many
+        self.maxlevel = 8
+        self.maxstring = self.maxlong = self.maxother = limit
+
+
+def show(value: Any, *, limit: int) -> dict[str, Any]:
+    """{"type", "repr", "truncated", "source", "exact"} of a live object, bounded in size and time."""
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    text, exact = _bounded_repr(value, limit)
+    truncated = len(text) > limit
+    return {
+        "type": name,
+        "repr": text[:limit],
+        "truncated": truncated,
+        "source": "replay",
+        "exact": exact and not truncated,
+    }
+
+
+def _bounded_repr(value: Any, limit: int) -> tuple[str, bool]:
+    def too_slow(_signal: int, _frame: Any) -> None:
+        raise _TooSlow
+
+    before = signal.getsignal(signal.SIGALRM)
+    try:
+        signal.signal(signal.SIGALRM, too_slow)
+        signal.setitimer(signal.ITIMER_REAL, REPR_SECONDS)
+        text = _Bounded(limit).repr(value)
+        return text, "..." not in text
+    except _TooSlow:
+        return f"<{type(value).__name__}: repr takes longer than {REPR_SECONDS} s>", False
+    except Exception as error:  # the agent's own __repr__
+        return f"<{type(value).__name__}: repr raised {type(error).__name__}>", False
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

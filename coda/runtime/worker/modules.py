@@ -1,0 +1,73 @@
+"""Python files under the workspace are agent code: instrumented, with their source kept (R23).
+
+Guarantee: libraries and environment folders are never touched; bytecode under the workspace is neither read
+nor written, so that an edited module is always the one that runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.machinery import FileFinder, ModuleSpec, SourceFileLoader
+from types import CodeType
+from typing import Any
+
+_SKIPPED = ("site-packages", "dist-packages", "node_modules", ".git", ".venv")
+
+
+class AgentLoader(SourceFileLoader):
+    """Compiles a workspace module through the instrumenter."""
+
+    compiler: Callable[[str, str, bytes], CodeType]
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Reads, tells of and compiles the source."""
+        path = self.get_filename(fullname)
+        return type(self).compiler(fullname, path, self.get_data(path))
+
+
+class AgentFinder:
+    """Meta path finder: gives workspace modules to `AgentLoader`, everything else to the others."""
+
+    def __init__(
+        self,
+        folders: Sequence[str],
+        compiler: Callable[[str, str, bytes], CodeType],
+        on_library: Callable[[str], None],
+    ) -> None:
+        self._on_library = on_library
+        self._folders = tuple(os.path.realpath(folder) for folder in folders)
+        self._loader = type("AgentLoader", (AgentLoader,), {"compiler": staticmethod(compiler)})
+        self._prefixes = tuple({os.path.realpath(p) for p in (sys.prefix, sys.base_prefix, sys.exec_prefix)})
+        self._package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: Any = None
+    ) -> ModuleSpec | None:
+        """Gives a spec for a source module that lies in the workspace, else None."""
+        for entry in sys.path if path is None else path:
+            folder = os.path.realpath(entry or os.getcwd())
+            if not self._is_agents(folder):
+                continue
+            finder = FileFinder(folder, (self._loader, [".py"]))
+            spec = finder.find_spec(name)
+            if spec is not None and spec.loader is not None:
+                spec.cached = None
+                return spec
+        self._on_library(name)
+        return None
+
+    def _is_agents(self, folder: str) -> bool:
+        if not any(folder == top or folder.startswith(top.rstrip(os.sep) + os.sep) for top in self._folders):
+            return False
+        for prefix in (*self._prefixes, self._package):
+            if folder == prefix or folder.startswith(prefix + os.sep):
+                # The workspace may lie inside a prefix only when it is not the whole of it.
+                if not any(top.startswith(prefix + os.sep) for top in self._folders):
+                    return False
+        parts = folder.split(os.sep)
+        return not any(part in _SKIPPED for part in parts)
+
+    def invalidate_caches(self) -> None:
+        """Nothing is cached: a file made by agent code is found at once."""

@@ -1,0 +1,172 @@
+"""What coda binds into the namespace: `ctx` and the stubs of tools.
+
+Guarantee: a call of a tool crosses the boundary by value (R26): arguments that are not values are refused
+with the argument's name, exceptions come back as the builtin they were or as a subclass of the nearest
+one that carries their name.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from coda.log import from_envelope, is_exact, to_envelope
+from coda.runtime.worker.recorder import Recorder
+from coda.runtime.worker.units import Units
+
+_CTX_BYTES = 1 << 16
+_ARGUMENT_BYTES = 1 << 26
+_encode = msgspec.json.encode
+
+
+class Ctx:
+    """The agent's notebook: `ctx.name = value`. Each change is an event with its source text."""
+
+    __slots__ = ("_digests", "_recorder", "_store", "_units")
+
+    def __init__(self, recorder: Recorder, units: Units) -> None:
+        object.__setattr__(self, "_recorder", recorder)
+        object.__setattr__(self, "_units", units)
+        object.__setattr__(self, "_store", {})
+        object.__setattr__(self, "_digests", {})
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_"):
+            raise AttributeError(f"ctx names must not begin with an underscore: {name!r}")
+        self._store[name] = value
+        units = self._units
+        frame = units.innermost()
+        with self._recorder.quiet():
+            expr = units.assigned_source(frame, name) if frame is not None else None
+            envelope = to_envelope(value, max_bytes=_CTX_BYTES)
+            self._digests[name] = _encode(envelope)
+            data = {"name": name, "value": envelope, "expr": expr, **units.where()}
+        self._recorder.observe("ctx.set", data)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._store[name]
+        except KeyError:
+            known = ", ".join(self._store) or "nothing yet"
+            raise AttributeError(f"ctx has no {name!r}; it holds: {known}") from None
+
+    def __delattr__(self, name: str) -> None:
+        if name not in self._store:
+            raise AttributeError(f"ctx has no {name!r}")
+        del self._store[name]
+        self._digests.pop(name, None)
+        self._recorder.observe("ctx.deleted", {"name": name, **self._units.where()})
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._store))
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._store
+
+    def __dir__(self) -> list[str]:
+        return list(self._store)
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{name}={value!r}" for name, value in self._store.items())
+        return f"ctx({inside})"
+
+
+def ctx_store(ctx: Ctx) -> dict[str, Any]:
+    """The live values of a ctx."""
+    store: dict[str, Any] = object.__getattribute__(ctx, "_store")
+    return store
+
+
+def note_mutations(ctx: Ctx) -> None:
+    """Tells of values that were changed in place since they were set (called at a block's end)."""
+    recorder: Recorder = object.__getattribute__(ctx, "_recorder")
+    digests: dict[str, bytes] = object.__getattribute__(ctx, "_digests")
+    for name, value in ctx_store(ctx).items():
+        with recorder.quiet():
+            envelope = to_envelope(value, max_bytes=_CTX_BYTES)
+            encoded = _encode(envelope)
+        if encoded != digests.get(name):
+            digests[name] = encoded
+            recorder.observe("ctx.mutated", {"name": name, "value": envelope, "detected": "block_end"})
+
+
+class Stub:
+    """A tool as agent code sees it."""
+
+    def __init__(self, declared: dict[str, Any], recorder: Recorder, units: Units) -> None:
+        self.__name__ = self.__qualname__ = declared["name"]
+        self.__doc__ = declared.get("doc") or None
+        self.__module__ = "__main__"
+        self.__text_signature__ = declared.get("signature")
+        self._recorder = recorder
+        self._units = units
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        recorder = self._recorder
+        with recorder.quiet():
+            data = {
+                "name": self.__name__,
+                "args": [_argument(value, str(index + 1)) for index, value in enumerate(args)],
+                "kwargs": {name: _argument(value, name) for name, value in kwargs.items()},
+                **self._units.where(),
+            }
+        answer = recorder.request("tool.called", data)
+        with recorder.quiet():
+            if answer.ok:
+                return from_envelope(answer.value)
+            error = rebuild_exception(answer.value)
+        raise error
+
+    def __repr__(self) -> str:
+        return f"<tool {self.__name__}{self.__text_signature__ or '(...)'}>"
+
+    def __reduce__(self) -> str:
+        return self.__name__
+
+
+def _argument(value: Any, name: str) -> Any:
+    envelope = to_envelope(value, max_bytes=_ARGUMENT_BYTES)
+    if not is_exact(envelope):
+        kind = type(value).__name__
+        raise TypeError(f"tool arguments are values; got {kind} in argument {name!r}")
+    return envelope
+
+
+def rebuild_exception(error: dict[str, Any]) -> BaseException:
+    """The exception described by {"type", "mro", "message", "args"}."""
+    names = [str(name).rpartition(".")[2] for name in (error.get("mro") or [error.get("type", "Exception")])]
+    base: type[BaseException] = Exception
+    for name in names:
+        found = getattr(builtins, name, None)
+        if isinstance(found, type) and issubclass(found, BaseException):
+            base = found
+            break
+    args = tuple(from_envelope(arg) for arg in error.get("args") or ())
+    kind = base if base.__name__ == names[0] else type(names[0], (base,), {"__module__": "__main__"})
+    try:
+        return kind(*args) if args else kind(error.get("message", ""))
+    except Exception:  # a constructor with a signature of its own: fall back to the message alone
+        plain = type(names[0], (Exception,), {"__module__": "__main__"})
+        return plain(error.get("message", ""))
+
+
+def describe_exception(error: BaseException) -> dict[str, Any]:
+    """{"type", "mro", "message", "args"} of an exception; arguments that are not values are left out."""
+    kind = type(error)
+    try:
+        message = str(error)
+    except Exception:  # the agent's own __str__ may fail; the event is worth more than its text
+        message = ""
+    args = [to_envelope(arg, max_bytes=_CTX_BYTES) for arg in error.args]
+    return {
+        "type": kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
+        "mro": [base.__qualname__ for base in kind.__mro__ if base is not object],
+        "message": message,
+        "args": args if all(is_exact(arg) for arg in args) else [],
+    }

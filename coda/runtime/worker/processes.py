@@ -1,0 +1,139 @@
+"""Child processes of agent code: asked of the host, performed here, or answered from the log.
+
+`subprocess.run` and what is built on it (check_output, check_call, call, getoutput) and `os.system` are recorded
+with arguments, input and results, and answered on replay without any process. A bare `Popen` is seen by
+the audit hook, recorded as started, and marked: a replay cannot answer its pipes yet.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from coda.log import from_envelope, to_envelope
+from coda.runtime.worker.names import describe_exception, rebuild_exception
+from coda.runtime.worker.recorder import Recorder
+from coda.runtime.worker.units import Units
+
+_OUTPUT_BYTES = 1 << 28
+_REDIRECTS = {-1: "pipe", -2: "stdout", -3: "devnull", None: "inherit"}
+
+
+class Processes:
+    """Installs the recorded forms."""
+
+    def __init__(self, recorder: Recorder, units: Units) -> None:
+        self._recorder = recorder
+        self._units = units
+
+    def install(self) -> None:
+        """Takes over `os.system`; `subprocess` is adapted when it is imported."""
+        real = os.system
+
+        def system(command: Any) -> int:
+            data = {"argv": [os.fsdecode(command)], "shell": True, "via": "os.system"}
+            result: int = self._cross(data, lambda: (real(command), None, None), lambda code, out, err: code)
+            return result
+
+        system.__doc__ = real.__doc__
+        os.system = system
+
+    def adapt(self, subprocess: Any) -> None:
+        """Puts the recorded `run` and `call` into the module `subprocess`."""
+        real_run = subprocess.run
+        completed = subprocess.CompletedProcess
+
+        def run(
+            *popenargs: Any,
+            input: Any = None,
+            capture_output: bool = False,
+            timeout: Any = None,
+            check: bool = False,
+            **kwargs: Any,
+        ) -> Any:
+            command = popenargs[0] if popenargs else kwargs["args"]
+            data = self._describe(command, kwargs, via="subprocess.run")
+            data["stdin"] = input.encode() if isinstance(input, str) else input and bytes(input)
+            if capture_output:
+                data["redirects"] = ["inherit", "pipe", "pipe"]
+
+            def perform() -> tuple[Any, Any, Any]:
+                done = real_run(
+                    *popenargs, input=input, capture_output=capture_output, timeout=timeout, check=False, **kwargs
+                )
+                return done.returncode, done.stdout, done.stderr
+
+            def build(code: Any, out: Any, err: Any) -> Any:
+                return completed(command, code, out, err)
+
+            result = self._cross(data, perform, build, timeout=(subprocess.TimeoutExpired, command, timeout))
+            if check and result.returncode:
+                raise subprocess.CalledProcessError(
+                    result.returncode, command, output=result.stdout, stderr=result.stderr
+                )
+            return result
+
+        def call(*popenargs: Any, timeout: Any = None, **kwargs: Any) -> int:
+            code: int = run(*popenargs, timeout=timeout, **kwargs).returncode
+            return code
+
+        run.__doc__, call.__doc__ = real_run.__doc__, subprocess.call.__doc__
+        for shim in (run, call):
+            shim.__module__ = "subprocess"
+            shim.__qualname__ = shim.__name__
+        subprocess.run = run
+        subprocess.call = call
+
+    def _describe(self, command: Any, kwargs: dict[str, Any], *, via: str) -> dict[str, Any]:
+        single = isinstance(command, (str, bytes, os.PathLike))
+        parts = [command] if single else list(command)
+        cwd = kwargs.get("cwd")
+        return {
+            "argv": [os.fsdecode(part) for part in parts],
+            "shell": bool(kwargs.get("shell")),
+            "cwd": os.fsdecode(cwd) if cwd is not None else None,
+            "via": via,
+            "redirects": [
+                _REDIRECTS.get(kwargs.get(name), "file") if not hasattr(kwargs.get(name), "fileno") else "file"
+                for name in ("stdin", "stdout", "stderr")
+            ],
+        }
+
+    def _cross(self, data: dict[str, Any], perform: Any, build: Any, *, timeout: Any = None) -> Any:
+        recorder = self._recorder
+        answer = recorder.request("process.started", {**data, **self._units.where()})
+        if not answer.ok:
+            raise PermissionError(str(answer.value))
+        if answer.value is not None:  # recorded
+            return self._answer(answer.value, build, timeout)
+        with recorder.quiet():
+            try:
+                code, out, err = perform()
+            except BaseException as error:
+                described = describe_exception(error)
+                described["errno"] = getattr(error, "errno", None)
+                described["filename"] = to_envelope(getattr(error, "filename", None))
+                described["output"] = to_envelope(getattr(error, "output", None), max_bytes=_OUTPUT_BYTES)
+                described["stderr"] = to_envelope(getattr(error, "stderr", None), max_bytes=_OUTPUT_BYTES)
+                recorder.request("process.finished", {"error": described})
+                raise
+        result = {
+            "code": code,
+            "stdout": to_envelope(out, max_bytes=_OUTPUT_BYTES),
+            "stderr": to_envelope(err, max_bytes=_OUTPUT_BYTES),
+        }
+        recorder.request("process.finished", result)
+        return build(code, out, err)
+
+    @staticmethod
+    def _answer(value: dict[str, Any], build: Any, timeout: Any) -> Any:
+        error = value.get("error")
+        if error is None:
+            return build(value["code"], from_envelope(value["stdout"]), from_envelope(value["stderr"]))
+        if timeout is not None and str(error["type"]).endswith("TimeoutExpired"):
+            kind, command, seconds = timeout
+            raise kind(command, seconds, from_envelope(error["output"]), from_envelope(error["stderr"]))
+        if error.get("errno") is not None:
+            text = os.strerror(error["errno"])
+            raise OSError(error["errno"], text, from_envelope(error["filename"]))
+        raise rebuild_exception(error)

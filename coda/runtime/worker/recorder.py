@@ -1,0 +1,210 @@
+"""The worker's side of the log: one stream of statements, values and observations, in causal order.
+
+Guarantee (R6): what ran before an effect is sent before the effect, because draining the buffers and
+sending happen under one lock; the flusher thread takes the same lock. A drain takes ids first and
+values after, and every hook appends its value before its id, so values are never missing for an id
+that was sent; the host carries surplus values over to the next message.
+"""
+
+from __future__ import annotations
+
+import _thread
+import gc
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from coda.log import to_envelope
+from coda.runtime.instrument_hooks import Buffer, Values
+from coda.runtime.protocol import Answer, Channel, Observe, Request, Stream
+
+GC_CODE = -16
+OUTPUT_CODES = (-1, -2)
+_FLUSH_SECONDS = 0.02
+_COALESCE_CHARS = 4096
+# Containers made since the last collection after which the flusher asks for one (R16).
+_COLLECT_AFTER = 300_000
+
+
+class CollectingBuffer(Buffer):
+    """Swapped in for one statement: collects garbage there, and says so in the stream."""
+
+    __slots__ = ()
+    recorder: Recorder
+
+    def append(self, ident: int, /) -> None:
+        list.append(self, ident)
+        recorder = type(self).recorder
+        self.__class__ = Buffer
+        recorder.collect()
+
+
+class Recorder:
+    """Owns the buffers that instrumented code appends to, and the channel to the host."""
+
+    def __init__(self, channel: Channel, *, origin_ns: int, level: str) -> None:
+        self.channel = channel
+        self.lines = Buffer()
+        self.values = Values()
+        self.level = level
+        self.dropped = 0
+        self.exempt: set[int] = set()
+        self.handle: Callable[[Any], None] = _unexpected
+        self._origin_ns = origin_ns
+        self._lock = _thread.RLock()
+        self._asking = _thread.RLock()
+        self._now = time.monotonic_ns
+        self._sleep = time.sleep
+        self._get_ident = _thread.get_ident
+        self._collect_class = type("CollectingBuffer", (CollectingBuffer,), {"__slots__": (), "recorder": self})
+        self._stop = False
+        self._may_collect = False
+
+    # --- threads -------------------------------------------------------------------------------
+
+    def start_flusher(self) -> None:
+        """Starts the thread that sends what has gathered, every 20 ms."""
+        os.register_at_fork(after_in_child=self.detach)
+        _thread.start_new_thread(self._flush_forever, ())
+
+    def _flush_forever(self) -> None:
+        self.exempt.add(self._get_ident())
+        while not self._stop:
+            self._sleep(_FLUSH_SECONDS)
+            try:
+                if self.lines:
+                    self.drain()
+                if self._may_collect and gc.get_count()[0] > _COLLECT_AFTER and not gc.isenabled():
+                    self._ask_for_collection()
+            except OSError:
+                return  # the host is gone; the main thread finds out by itself
+            except Exception:
+                self.dropped += 1  # counted, and told in run.finished: a recorder must not end the program
+
+    def _ask_for_collection(self) -> None:
+        if self.level == "effects":
+            gc.collect()
+        elif type(self.lines) is Buffer:
+            self.lines.__class__ = self._collect_class
+
+    def collect(self) -> None:
+        """Collects garbage and notes the place in the stream."""
+        self.code(GC_CODE, gc.collect())
+
+    def allow_collection(self, allowed: bool) -> None:
+        """Says whether the flusher may ask for collections (recording only: a replay follows the log)."""
+        self._may_collect = allowed
+
+    def detach(self) -> None:
+        """In a forked child: forget the host. What the child does is one opaque act of its parent."""
+        self._stop = True
+        self.channel.close()
+        self.channel = _Sink()
+
+    def busy(self) -> bool:
+        """True inside the recorder's own work on this thread: its effects are not the agent's."""
+        return self._get_ident() in self.exempt
+
+    def quiet(self) -> _Quiet:
+        """Context in which what this thread does is not recorded."""
+        return _Quiet(self.exempt, self._get_ident())
+
+    # --- sending -------------------------------------------------------------------------------
+
+    def now(self) -> int:
+        """Nanoseconds since the run began."""
+        return self._now() - self._origin_ns
+
+    def code(self, code: int, value: Any) -> None:
+        """Puts a coded observation into the stream."""
+        self.values.append(value)
+        self.lines.append(code)
+
+    def output(self, code: int, text: Any) -> None:
+        """Puts written text into the stream, joined with what the same statement wrote just before."""
+        with self._lock:
+            lines, values = self.lines, self.values
+            if lines and lines[-1] == code and type(text) is str:
+                last = values[-1]
+                if type(last) is str and len(last) < _COALESCE_CHARS:
+                    values[-1] = last + text
+                    return
+            self.code(code, text)
+
+    def drain(self) -> None:
+        """Sends what has gathered in the buffers."""
+        with self._lock:
+            lines, values = self.lines, self.values
+            ids = lines[:]
+            del lines[: len(ids)]
+            vals = values[:]
+            del values[: len(vals)]
+            if ids or vals:
+                self._send_stream(ids, vals)
+
+    def _send_stream(self, ids: list[int], vals: list[Any]) -> None:
+        try:
+            self.channel.send(Stream(ids, vals, self.now()))
+        except (TypeError, ValueError, OverflowError):  # a value that msgpack does not carry as it is
+            with self.quiet():
+                self.channel.send(Stream(ids, [to_envelope(value) for value in vals], self.now()))
+
+    def send(self, message: Any) -> None:
+        """Sends a message behind everything that happened before it."""
+        with self._lock:
+            self.drain()
+            self.channel.send(message)
+
+    def observe(self, kind: str, data: dict[str, Any]) -> None:
+        """Tells the host of something that needs no answer."""
+        self.send(Observe(kind, data, self.now()))
+
+    def request(self, kind: str, data: dict[str, Any]) -> Answer:
+        """Asks the host and waits; while it holds the answer back, it may inspect the worker."""
+        with self._asking:
+            self.send(Request(kind, data, self.now()))
+            while True:
+                message = self.receive()
+                if isinstance(message, Answer):
+                    return message
+                self.handle(message)
+
+    def receive(self) -> Any:
+        """Waits for the host's next message; a host that is gone ends the worker."""
+        try:
+            return self.channel.receive()
+        except (EOFError, OSError):
+            os._exit(70)
+
+
+class _Quiet:
+    def __init__(self, exempt: set[int], ident: int) -> None:
+        self._exempt = exempt
+        self._ident = ident
+
+    def __enter__(self) -> None:
+        self._had = self._ident in self._exempt
+        self._exempt.add(self._ident)
+
+    def __exit__(self, *_: object) -> None:
+        if not self._had:
+            self._exempt.discard(self._ident)
+
+
+class _Sink(Channel):
+    """Where a forked child's messages go: nowhere."""
+
+    def __init__(self) -> None:
+        pass
+
+    def send(self, message: Any) -> None:
+        """Drops it."""
+
+    def receive(self) -> Any:
+        """There is nobody to hear from."""
+        raise EOFError
+
+
+def _unexpected(message: Any) -> None:
+    raise RuntimeError(f"message out of turn: {type(message).__name__}")

@@ -1,0 +1,146 @@
+"""Standard streams of agent code: what is written and read is in the log, in its place (R33).
+
+Text written to `sys.stdout` and `sys.stderr` is joined by statement and sent in the line stream; what C code
+or children write to descriptors 1 and 2 reaches the host by pipes and is marked unordered there.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from coda.log import from_envelope, to_envelope
+from coda.runtime.worker.recorder import Recorder
+
+INPUT_CODE = -15
+STREAMS = {"stdout": -1, "stderr": -2}
+
+
+class OutputControl:
+    """Counts the characters of a block's output, so that a replay can stop before a certain write."""
+
+    def __init__(self, recorder: Recorder, stop: Callable[[], None]) -> None:
+        self.recorder = recorder
+        self.written = {-1: 0, -2: 0}
+        self._stop = stop
+        self._armed: tuple[int, int] | None = None
+
+    def begin(self, stop_at: tuple[str, int] | None) -> None:
+        """Starts a block; `stop_at` is (stream, characters)."""
+        self.written = {-1: 0, -2: 0}
+        self._armed = (STREAMS[stop_at[0]], stop_at[1]) if stop_at else None
+
+    def write(self, code: int, text: Any) -> None:
+        """Records one write."""
+        if self._armed is not None and self._armed[0] == code and self.written[code] >= self._armed[1]:
+            self._armed = None
+            self._stop()
+        self.written[code] += len(text)
+        if type(text) is not str:
+            text = to_envelope(text)
+        self.recorder.output(code, text)
+
+
+class _RawOutput(io.RawIOBase):
+    def __init__(self, control: OutputControl, code: int, name: str, fd: int, tty: bool, encoding: str) -> None:
+        self._control = control
+        self._code = code
+        self.name = name
+        self.mode = "wb"
+        self._fd = fd
+        self._tty = tty
+        self._encoding = encoding
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def isatty(self) -> bool:
+        return self._tty
+
+    def write(self, data: Any) -> int:
+        raw = bytes(data)
+        try:
+            self._control.write(self._code, raw.decode(self._encoding))
+        except UnicodeDecodeError:
+            self._control.write(self._code, raw)
+        return len(raw)
+
+
+class RecordedOutput(io.TextIOWrapper):
+    """`sys.stdout` or `sys.stderr` of agent code."""
+
+    def __init__(
+        self, control: OutputControl, *, name: str, fd: int, tty: bool, encoding: str, errors: str
+    ) -> None:
+        raw = _RawOutput(control, STREAMS[name], f"<{name}>", fd, tty, encoding)
+        super().__init__(io.BufferedWriter(raw), encoding=encoding, errors=errors, write_through=True)
+        self._control = control
+        self._code = STREAMS[name]
+        self.mode = "w"
+
+    def write(self, text: str, /) -> int:
+        """Writes text; raises TypeError and UnicodeEncodeError as the real stream would."""
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if self.closed:
+            raise ValueError("I/O operation on closed file.")
+        if not text.isascii():
+            text.encode(self.encoding, self.errors or "strict")
+        if text:
+            self._control.write(self._code, text if type(text) is str else str.__str__(text))
+        return len(text)
+
+
+class RecordedInput(io.RawIOBase):
+    """Descriptor 0 of agent code: each read is an observation; a replay answers it."""
+
+    def __init__(self, recorder: Recorder, *, tty: bool) -> None:
+        self._recorder = recorder
+        self._tty = tty
+        self._read = os.read
+        self.answer: Callable[[int], Any] | None = None
+        self.name = "<stdin>"
+        self.mode = "rb"
+
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return 0
+
+    def isatty(self) -> bool:
+        return self._tty
+
+    def readinto(self, buffer: Any) -> int:
+        if self.answer is not None:
+            envelope = self.answer(INPUT_CODE)
+            data = from_envelope(envelope)
+        else:
+            self._recorder.drain()  # a prompt is seen before the wait
+            data = self._read(0, len(buffer))
+            envelope = to_envelope(data, max_bytes=1 << 30)
+        self._recorder.code(INPUT_CODE, envelope)
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def install_streams(
+    recorder: Recorder, control: OutputControl, *, tty: list[bool], encoding: str
+) -> RecordedInput:
+    """Replaces the three standard streams of this process."""
+    raw = RecordedInput(recorder, tty=tty[0])
+    sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.BufferedReader(raw, 1 << 16), encoding=encoding)
+    for name, fd, is_tty, errors in (
+        ("stdout", 1, tty[1], "strict"),
+        ("stderr", 2, tty[2], "backslashreplace"),
+    ):
+        stream = RecordedOutput(control, name=name, fd=fd, tty=is_tty, encoding=encoding, errors=errors)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    return raw

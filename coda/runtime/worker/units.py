@@ -1,0 +1,118 @@
+"""Which code is the agent's, and where it stands: frames to (file, line, function, source).
+
+Guarantee: a frame belongs to agent code exactly when its code came from a block or from a Python file
+under the workspace; it is found by file name and line, so that cells of one script stay apart.
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import sys
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+from coda.log import Table
+from coda.runtime.instrument_hooks import Budget
+
+
+class Unit(NamedTuple):
+    """One compiled piece of agent code."""
+
+    file: str
+    source: str
+    first_line: int
+    table: Table | None
+    code: CodeType | None
+    block: int | None
+    flags: int
+    budget: Budget
+
+
+class Units:
+    """All agent code of this worker."""
+
+    def __init__(self) -> None:
+        self._by_file: dict[str, list[Unit]] = {}
+        self._trees: dict[int, ast.Module] = {}
+        self._getframe = sys._getframe
+
+    def add(self, unit: Unit) -> None:
+        """Registers a unit; its source is found by `linecache` and `inspect`."""
+        self._by_file.setdefault(unit.file, []).append(unit)
+        if unit.file.startswith("<"):
+            lines = unit.source.splitlines(keepends=True)
+            # No modification time: such entries survive linecache.checkcache.
+            linecache.cache[unit.file] = (len(unit.source), None, lines, unit.file)
+
+    def all(self) -> list[Unit]:
+        """Every unit, in the order in which they came."""
+        return [unit for units in self._by_file.values() for unit in units]
+
+    def owns(self, frame: FrameType) -> bool:
+        """True for a frame of agent code."""
+        return frame.f_code.co_filename in self._by_file
+
+    def innermost(self) -> FrameType | None:
+        """The nearest frame of agent code on this thread's stack."""
+        frame: FrameType | None = self._getframe(1)
+        by_file = self._by_file
+        while frame is not None and frame.f_code.co_filename not in by_file:
+            frame = frame.f_back
+        return frame
+
+    def where(self) -> dict[str, Any]:
+        """File, line and function of the agent code that is running; empty when none is."""
+        frame = self.innermost()
+        if frame is None:
+            return {}
+        return {
+            "file": frame.f_code.co_filename,
+            "line": frame.f_lineno,
+            "function": function_of(frame.f_code),
+        }
+
+    def unit_at(self, file: str, line: int) -> Unit | None:
+        """The unit of a line: the last one of that file that begins at or before it."""
+        found = None
+        for unit in self._by_file.get(file, ()):
+            if unit.first_line <= line:
+                found = unit
+        return found
+
+    def assigned_source(self, frame: FrameType, name: str) -> str | None:
+        """Exact source of what is assigned to `ctx.name` by the statement that `frame` executes."""
+        unit = self.unit_at(frame.f_code.co_filename, frame.f_lineno)
+        if unit is None:
+            return None
+        line = frame.f_lineno - unit.first_line + 1
+        best: ast.stmt | None = None
+        for node in ast.walk(self._tree(unit)):
+            if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)) and node.value is not None:
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                within = node.lineno <= line <= (node.end_lineno or node.lineno)
+                if within and any(_names_attribute(target, name) for target in targets):
+                    best = node
+        if best is None:
+            return None
+        value = best.value  # type: ignore[attr-defined]  # one of the three above
+        text = ast.get_source_segment(unit.source, value)
+        if isinstance(best, ast.AugAssign) and text is not None:
+            return ast.get_source_segment(unit.source, best)
+        return text
+
+    def _tree(self, unit: Unit) -> ast.Module:
+        key = id(unit.source)
+        if key not in self._trees:
+            self._trees[key] = ast.parse(unit.source)
+        return self._trees[key]
+
+
+def _names_attribute(target: ast.AST, name: str) -> bool:
+    return any(isinstance(node, ast.Attribute) and node.attr == name for node in ast.walk(target))
+
+
+def function_of(code: CodeType) -> str:
+    """Function path of a code object, "" at module level."""
+    name = code.co_qualname
+    return "" if name == "<module>" else name
