@@ -59,7 +59,7 @@ def plain(value: Any, *, show_secrets: bool = False) -> Any:
     """Gives a copy of JSON-like data that is safe to print: secrets masked, lone surrogates spelled out.
 
     Args:
-        value: built-in data, or msgspec structs, which become objects; other objects become their text.
+        value: built-in data, or structs and named tuples, which become objects; other objects become their text.
         show_secrets: leave out the masking.
     """
     return _builtin(value) if show_secrets else _hide(mask_data(_builtin(value)))
@@ -82,6 +82,8 @@ def _builtin(value: Any) -> Any:
         return {_builtin(str(key)): _builtin(member) for key, member in value.items()}
     if isinstance(value, msgspec.Struct):
         return _builtin(msgspec.to_builtins(value))
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return _builtin(value._asdict())
     if isinstance(value, list | tuple | set | frozenset):
         return [_builtin(member) for member in value]
     if value is None or isinstance(value, bool | int | float):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -18,6 +19,11 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
+
+
+class Pair(NamedTuple):
+    left: int
+    right: object
 
 
 class Row(msgspec.Struct):
@@ -59,7 +65,10 @@ def test_json_is_exact_and_holds_nothing_that_a_terminal_obeys(text: str) -> Non
 
 def test_json_survives_lone_surrogates_and_strange_objects() -> None:
     assert json.loads(encode("x", {"a": "\ud800", "b": object}))["a"] == "\\ud800"
-    assert plain({1: {2}}) == {"1": [2]}
+    assert plain({1: {2}, "pair": Pair(left=1, right=Row("r", 2))}) == {
+        "1": [2],
+        "pair": {"left": 1, "right": {"run": "r", "events": 2}},
+    }
 
 
 def test_a_line_is_one_line_and_disarmed() -> None:
