@@ -43,11 +43,12 @@ class Torn(NamedTuple):
     bytes: int
 
 
-class Line(NamedTuple):
-    """One line of the file, its newline included."""
+class LastLine(NamedTuple):
+    """The last line of the file that holds events."""
 
     offset: int
     raw: bytes
+    head: Head
 
 
 class Structured(NamedTuple):
@@ -103,8 +104,8 @@ class LogFile:
         """Bytes in the file now."""
         return os.stat(self.path).st_size
 
-    def lines(self, offset: int = 0, stop: int | None = None) -> Iterator[Line]:
-        """Streams whole lines from a byte offset on; ends before an unfinished one.
+    def lines(self, offset: int = 0, stop: int | None = None) -> Iterator[tuple[int, bytes]]:
+        """Streams whole lines, each with its offset, from one on; ends before an unfinished one.
 
         Args:
             offset: where a line begins; 0 skips the header.
@@ -115,11 +116,11 @@ class LogFile:
             file.seek(offset)
             while stop is None or offset < stop:
                 raw = file.readline(MAX_RECORD_BYTES)
-                if not raw.endswith(b"\n"):
+                if raw[-1:] != b"\n":
                     if len(raw) >= MAX_RECORD_BYTES:
                         raise LogError(f"damaged trace: the line at byte {offset} has no end", offset=offset)
                     return
-                yield Line(offset, raw)
+                yield offset, raw
                 offset += len(raw)
 
     def torn(self) -> Torn | None:
@@ -139,7 +140,7 @@ class LogFile:
             return None
         return Torn(start, size - start)
 
-    def last(self, kind: str | None = None) -> tuple[Line, Head] | None:
+    def last(self, kind: str | None = None) -> LastLine | None:
         """Gives the last record with a seq, reading from the end; of the given type, or None.
 
         With a type, looks no further back than the last record that has a seq.
@@ -159,7 +160,7 @@ class LogFile:
                 at -= len(raw)
                 head = head_of(raw, at)
                 if head.count:
-                    return (Line(at, raw), head) if kind in (None, head.type) else None
+                    return LastLine(at, raw, head) if kind in (None, head.type) else None
             if start <= self.body:
                 return None
             window *= 8

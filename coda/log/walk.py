@@ -9,7 +9,8 @@ a later event is looked up only when that event needs it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+import functools
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from coda.errors import SequenceGap
@@ -38,6 +39,23 @@ _BATCHED: Final = frozenset(kind for kind, _ in CODES.values())
 _KEEP_BYTES: Final = 4096
 _KEEP_LINES: Final = 64
 _IDS: Final = b'"ids":['
+
+
+class Shape(NamedTuple):
+    """What a pass needs to know of a type of record."""
+
+    tag: str
+    names: frozenset[str]
+    context: bool
+
+
+@functools.cache
+def _shape(kind: type[Record | Unknown]) -> Shape:
+    if kind is Unknown:
+        return Shape("", frozenset(), False)
+    tag = str(kind.__struct_config__.tag)
+    names = frozenset(kind.__struct_fields__) & {"block", "turn", "cause", "name", "value"}
+    return Shape(tag, names, tag in _CONTEXT)
 
 
 class Place(NamedTuple):
@@ -94,6 +112,16 @@ class Walker:
         first = header.parent.seq if header.parent is not None else 0
         self.next = None if resume else first
 
+    def prefixes(self) -> tuple[bytes, ...] | None:
+        """Gives how the lines begin that `walk` has to see; None when it is all of them.
+
+        Lines that begin with a type and are not among them may be left out: they are neither asked for
+        nor needed for the place of another event.
+        """
+        if self.types is None or self._lines_wanted or self._codes_wanted:
+            return None
+        return tuple(b'{"type":"%b"' % kind.encode() for kind in sorted({*self.types, *_CONTEXT, "lines"}))
+
     def wants(self, kind: str, raw: bytes) -> bool:
         """Tells whether a record of this type can hold an event that was asked for."""
         if self.types is None:
@@ -102,43 +130,45 @@ class Walker:
             return self._lines_wanted or (self._codes_wanted and _has_codes(raw))
         return kind in self.types
 
-    def walk(self, offset: int, raw: bytes, start: int = 0, stop: int | None = None) -> Iterator[TraceEvent]:
-        """Takes in one line and gives its events from `start` up to, not including, `stop`."""
+    def walk(self, offset: int, raw: bytes, start: int = 0, stop: int | None = None) -> Iterable[TraceEvent]:
+        """Takes in one line and gives its events from `start` up to, not including, `stop`.
+
+        The events of a line must be consumed before the next line is taken in.
+        """
         kind = type_of(raw, offset)
         if not self.wants(kind, raw):
             self._pass(offset, raw, kind)
-            return
+            return ()
         record = decode(raw, offset, kind)
-        if isinstance(record, Unknown):
-            if record.seq < 0:
-                return
-        elif not isinstance(record, Event):
-            return
-        self._count(record, offset)
+        if not isinstance(record, Event) and (not isinstance(record, Unknown) or record.seq < 0):
+            return ()
+        count = record.n if isinstance(record, Lines | Elided | Unknown) else 1
+        self._count(record.seq, count, offset)
         if isinstance(record, Lines):
             self.units.verify(record, self.codes, offset)
-            yield from self._unbatch(record, start, stop)
-        else:
+            return self._unbatch(record, start, stop)
+        shape = _shape(type(record))
+        if shape.context:
             self._enter_record(record)
-            count = record.n if isinstance(record, Elided | Unknown) else 1
-            if record.seq + count > start and (stop is None or record.seq < stop):
-                yield self._single(record, raw)
+        event = None
+        if record.seq + count > start and (stop is None or record.seq < stop):
+            event = self._single(record, raw, count, shape)
+        if shape.context:
             self._leave_record(record)
         self._t = record.t
         self._before = None
+        return () if event is None else (event,)
 
-    def _count(self, record: Event | Unknown, offset: int) -> None:
+    def _count(self, seq: int, count: int, offset: int) -> None:
         """Numbers follow one another; after records that were passed over they at least rise."""
-        if self.next is not None and (
-            record.seq != self.next if self.types is None else record.seq < self.next
-        ):
+        if self.next is not None and (seq != self.next if self.types is None else seq < self.next):
             raise SequenceGap(
-                f"damaged trace: event {record.seq} at byte {offset}, expected event {self.next}",
+                f"damaged trace: event {seq} at byte {offset}, expected event {self.next}",
                 offset=offset,
                 expected=self.next,
-                found=record.seq,
+                found=seq,
             )
-        self.next = record.seq + (record.n if isinstance(record, Lines | Elided | Unknown) else 1)
+        self.next = seq + count
 
     def _pass(self, offset: int, raw: bytes, kind: str) -> None:
         """Passes over a record that was not asked for, keeping what later events may need of it."""
@@ -210,30 +240,36 @@ class Walker:
         self._stored.clear()
         return stored
 
-    def _single(self, record: Event | Unknown, raw: bytes) -> TraceEvent:
+    def _single(self, record: Event | Unknown, raw: bytes, count: int, shape: Shape) -> TraceEvent:
         """The event of a record that holds one."""
+        kind, names = shape.tag, shape.names
+        block, turn = self.block, self.turn
+        cause = name = value = file = line = function = unit = None
         if isinstance(record, Unknown):
-            kind, block, turn, cause = record.type, self.block, self.turn, None
-        else:
-            kind = str(record.__struct_config__.tag)
-            block = getattr(record, "block", None) or self.block
-            turn = getattr(record, "turn", None) or self.turn
-            cause = getattr(record, "cause", None)
-        file = line = function = None
-        unit = None
+            kind = record.type
+        elif names:
+            if "block" in names:
+                block = record.block or block  # type: ignore[attr-defined]
+            if "turn" in names:
+                turn = record.turn or turn  # type: ignore[attr-defined]
+            if "cause" in names:
+                cause = record.cause  # type: ignore[attr-defined]
+            if "name" in names:
+                name = record.name  # type: ignore[attr-defined]
+            if "value" in names:
+                value = record.value  # type: ignore[attr-defined]
+        if isinstance(record, Output):
+            name, value = record.stream, record.text
         if isinstance(record, Located):
             file, line, function = record.file, record.line, record.function
             if line is None:
                 place = self._place()
                 if place is not None and file in (None, place.unit.file):
                     unit, file, line, function = place.unit, place.unit.file, place.line, place.function
-        name, value = getattr(record, "name", None), getattr(record, "value", None)
-        if isinstance(record, Output):
-            name, value = record.stream, record.text
-        count = record.n if isinstance(record, Elided | Unknown) else 1
         return TraceEvent(
             record.seq, kind, record.t, self.run, block, turn, file, line, function, cause,
-            record, None, name, value, self._take_stored(), count, unit, raw, self.units,
+            record, None, name, value, self._take_stored() if self._stored else (), count, unit, raw,
+            self.units,
         )  # fmt: skip
 
     def _unbatch(self, record: Lines, start: int, stop: int | None) -> Iterator[TraceEvent]:
@@ -241,6 +277,7 @@ class Walker:
         seq, count = record.seq, record.n
         before = self._time_before(record)
         step = (record.t - before) / count if count else 0.0
+        self._t, self._before = record.t, None
         self._place()
         block = record.block if record.block is not None else self.block
         values = iter(record.vals)
