@@ -127,6 +127,8 @@ def _shown(value: object) -> str:
         return f"function {value.__qualname__} {value.__doc__!r} {value.__annotations__} {facts}"
     if isinstance(value, type):
         names = {k: type(v).__name__ for k, v in value.__dict__.items()}
-        return f"class {value.__qualname__} {value.__doc__!r} {names} {getattr(value, '__annotations__', None)}"
+        return (
+            f"class {value.__qualname__} {value.__doc__!r} {names} {getattr(value, '__annotations__', None)}"
+        )
     text = repr(value)
     return type(value).__name__ if " at 0x" in text else text

@@ -1,0 +1,119 @@
+"""CPython's own tests of the language end the same way through the instrumenter as without it.
+
+Each module runs twice in processes of its own: bare, and loaded through an import hook that instruments
+it at level `values`. What is allowed to differ is listed, with the mechanism; a test on the list that no
+longer differs fails too.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+MODULES = (
+    "test_asyncgen",
+    "test_class",
+    "test_contextlib",
+    "test_coroutines",
+    "test_dataclasses",
+    "test_decorators",
+    "test_descr",
+    "test_enum",
+    "test_except_star",
+    "test_exception_group",
+    "test_exceptions",
+    "test_fstring",
+    "test_gc",
+    "test_generators",
+    "test_grammar",
+    "test_inspect",
+    "test_metaclass",
+    "test_named_expressions",
+    "test_patma",
+    "test_scope",
+    "test_super",
+    "test_traceback",
+    "test_typing",
+    "test_with",
+)
+
+# `append` and `left`, the hooks' attributes, are in `co_names`: getclosurevars lists them as unbound.
+_NAMES = "hooks add attribute names to co_names"
+# The test takes a code object from a fixed place in `co_consts`; the buffer is a constant before it.
+_CONSTS = "hooks add constants before the others in co_consts"
+
+# 3.12 reports a line to trace functions again after a jump on that line, also one over a spent hook.
+_JUMPS = "3.12 repeats line events after jumps"
+
+EXCLUDED: dict[str, str] = {
+    "TestGetClosureVars.test_generator_closure": _NAMES,
+    "TestGetClosureVars.test_getclosurevars_empty": _NAMES,
+    "TestGetClosureVars.test_method_closure": _NAMES,
+    "TestGetClosureVars.test_name_resolution": _NAMES,
+    "TestSignatureBind.test_signature_bind_implicit_arg": _CONSTS,
+    "TestTracing.test_default_capture": _JUMPS,
+    "TestTracing.test_default_wildcard": _JUMPS,
+    "TestTracing.test_no_default": _JUMPS,
+    "TestTracing.test_only_default_capture": _JUMPS,
+    "TestTracing.test_only_default_wildcard": _JUMPS,
+}
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("test.test_grammar") is None,
+        reason="this Python came without its `test` package",
+    ),
+]
+
+
+def _run(module: str, mode: str, cwd: Path) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.integration.cpython_driver", module, mode],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "1", "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    outcome: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return outcome
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_outcomes_are_those_of_a_bare_run(module: str, tmp_path: Path) -> None:
+    bare = _run(module, "plain", tmp_path)
+    recorded = _run(module, "values", tmp_path)
+    assert bare["ended"]
+    assert recorded["lines"] > recorded["values"] > 0
+    different = {
+        name.partition(f"{module}.")[2].replace(f"{module}.", ""): (outcome, recorded["ended"].get(name))
+        for name, outcome in bare["ended"].items()
+        if recorded["ended"].get(name) != outcome
+    }
+    assert different.keys() == _excluded(module), different
+    assert recorded["ended"].keys() == bare["ended"].keys()
+
+
+def _excluded(module: str) -> set[str]:
+    if module == "test_inspect":
+        return {name for name, why in EXCLUDED.items() if why != _JUMPS}
+    if module == "test_patma" and sys.version_info[:2] == (3, 12):
+        return {name for name, why in EXCLUDED.items() if why == _JUMPS}
+    return set()
+
+
+def test_the_list_of_exclusions_does_not_grow() -> None:
+    assert len(EXCLUDED) == 10
+    assert set(EXCLUDED.values()) == {_NAMES, _CONSTS, _JUMPS}
