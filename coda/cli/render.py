@@ -59,7 +59,7 @@ def plain(value: Any, *, show_secrets: bool = False) -> Any:
     """Gives a copy of JSON-like data that is safe to print: secrets masked, lone surrogates spelled out.
 
     Args:
-        value: built-in data, or structs and named tuples, which become objects; other objects become their text.
+        value: built-in data, or structs and named tuples, which become objects; the rest becomes text.
         show_secrets: leave out the masking.
     """
     return _builtin(value) if show_secrets else _hide(mask_data(_builtin(value)))
