@@ -1,0 +1,8 @@
+"""Front door of forking: forks of a run, and the difference of two runs."""
+
+from __future__ import annotations
+
+from coda.forking.diff import diff
+from coda.forking.difference import Diff, Difference
+
+__all__ = ["Diff", "Difference", "diff"]

@@ -6,8 +6,9 @@ blocks of a million steps are aligned in seconds. The wrong alternative is a tex
 algorithm, which is quadratic on what loops give: few kinds of number, each very often.
 
 Where few items differ the alignment is a shortest one (the greedy algorithm of Myers 1986, bounded).
-Where many differ it goes by structure: items that occur once in both are paired first, then the
-k-th time that a statement ran is paired with the k-th time in the other run.
+Where many differ it goes by structure, from the outside in: what stands outside of loops is paired
+first, then the k-th turn of a loop with the k-th turn in the other run, then what is in a turn. A
+branch that was taken as often, but in other turns, must not pull the turns apart.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 _STEPS = 2_000_000  # search steps in one alignment; measured 0.5 us each
@@ -45,12 +46,25 @@ def tokens() -> array[int]:
     return empty
 
 
-def align(a: array[int], b: array[int]) -> list[Match]:
+class Shape(NamedTuple):
+    """Where a number stands in the structure."""
+
+    depth: int
+    """How deep: 0 outside of loops, more within each; what is less deep is paired first."""
+    is_head: bool
+    """Whether it begins a turn of a loop, or a call of a function."""
+
+
+FLAT = Shape(0, False)
+
+
+def align(a: array[int], b: array[int], shapes: Sequence[Shape] | None = None) -> list[Match]:
     """Gives the runs of items that `a` and `b` have in common, in order.
 
     Args:
         a: numbers below 2**32, as made by `tokens`.
         b: the same.
+        shapes: of each number; None when there is no structure.
 
     Returns:
         Matches with rising positions; neighbours that touch in both are one match.
@@ -58,12 +72,10 @@ def align(a: array[int], b: array[int]) -> list[Match]:
     Cost:
         Linear where the sequences agree; at most two million search steps for the rest.
     """
-    return _merged(sorted(_Aligner(a, b).run()))
+    return _merged(sorted(_Aligner(a, b, shapes).run()))
 
 
-def gaps(
-    matches: list[Match], a_size: int, b_size: int
-) -> Iterator[tuple[int, int, int, int]]:
+def gaps(matches: list[Match], a_size: int, b_size: int) -> Iterator[tuple[int, int, int, int]]:
     """Gives what lies between the matches: (a, a_end, b, b_end), each non-empty on at least one side."""
     a = b = 0
     for match in [*matches, Match(a_size, b_size, 0)]:
@@ -86,8 +98,8 @@ def _merged(matches: list[Match]) -> list[Match]:
 class _Aligner:
     """One alignment: the sequences, also as bytes so that stretches compare at the speed of memory."""
 
-    def __init__(self, a: array[int], b: array[int]) -> None:
-        self.a, self.b = a, b
+    def __init__(self, a: array[int], b: array[int], shapes: Sequence[Shape] | None) -> None:
+        self.a, self.b, self.shapes = a, b, shapes
         self.a_bytes, self.b_bytes = a.tobytes(), b.tobytes()
         self.steps = _STEPS
         self.matches: list[Match] = []
@@ -97,11 +109,7 @@ class _Aligner:
         self.todo.append(_Piece(0, len(self.a), 0, len(self.b)))
         while self.todo:
             piece = self.trim(self.todo.pop())
-            if (
-                piece.a < piece.a_end
-                and piece.b < piece.b_end
-                and not self.search(piece)
-            ):
+            if piece.a < piece.a_end and piece.b < piece.b_end and not self.search(piece):
                 self.split(piece)
         return self.matches
 
@@ -165,9 +173,7 @@ class _Aligner:
             if self.steps <= 0:
                 return False
             history.append([furthest[k] for k in range(-edits - 1, edits + 2)])
-            for k in range(
-                -edits + 2 * max(0, edits - m), edits - 2 * max(0, edits - n) + 1, 2
-            ):
+            for k in range(-edits + 2 * max(0, edits - m), edits - 2 * max(0, edits - n) + 1, 2):
                 self.steps -= 1
                 down = k == -edits or (k != edits and furthest[k - 1] < furthest[k + 1])
                 x = furthest[k + 1] if down else furthest[k - 1] + 1
@@ -188,9 +194,7 @@ class _Aligner:
             if edits == 0:
                 self.keep(piece.a, piece.b, x)
                 return
-            down = k == -edits or (
-                k != edits and row[middle + k - 1] < row[middle + k + 1]
-            )
+            down = k == -edits or (k != edits and row[middle + k - 1] < row[middle + k + 1])
             before = k + 1 if down else k - 1
             x_before = row[middle + before]
             x_after = x_before if down else x_before + 1
@@ -224,21 +228,20 @@ class _Aligner:
         a_slice, b_slice = self.a[piece.a : piece.a_end], self.b[piece.b : piece.b_end]
         a_counts, b_counts = Counter(a_slice), Counter(b_slice)
         shared = [item for item in a_counts if item in b_counts]
+        if self.shapes is not None and shared:
+            shapes = self.shapes
+            least = min(shapes[item].depth for item in shared)
+            shared = [item for item in shared if shapes[item].depth == least]
+            turns = [item for item in shared if shapes[item].is_head and a_counts[item] + b_counts[item] > 2]
+            shared = turns or shared
         once = {item for item in shared if a_counts[item] == b_counts[item] == 1}
         if once:
             b_places = {item: at for at, item in enumerate(b_slice) if item in once}
-            pairs = [
-                (at, b_places[item]) for at, item in enumerate(a_slice) if item in once
-            ]
+            pairs = [(at, b_places[item]) for at, item in enumerate(a_slice) if item in once]
             pairs = _rising(pairs)
         elif shared:
-            rarest = min(
-                shared,
-                key=lambda item: (a_counts[item] != b_counts[item], a_counts[item]),
-            )
-            pairs = list(
-                zip(_places(a_slice, rarest), _places(b_slice, rarest), strict=False)
-            )
+            rarest = min(shared, key=lambda item: (a_counts[item] != b_counts[item], a_counts[item]))
+            pairs = list(zip(_places(a_slice, rarest), _places(b_slice, rarest), strict=False))
         else:
             pairs = []
         return [(piece.a + left, piece.b + right) for left, right in pairs]

@@ -44,9 +44,7 @@ small = st.lists(st.integers(0, 3), max_size=30)
 
 
 @given(small, small)
-def test_short_sequences_are_aligned_by_a_longest_common_part(
-    a: list[int], b: list[int]
-) -> None:
+def test_short_sequences_are_aligned_by_a_longest_common_part(a: list[int], b: list[int]) -> None:
     left, right = items(*a), items(*b)
     matches = align(left, right)
     assert_sound(left, right, matches)

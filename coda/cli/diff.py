@@ -1,0 +1,36 @@
+"""`coda diff A B`: what differs between two runs, aligned by structure.
+
+Guarantee: exit status as diff's own: 0 no difference, 1 the runs differ, 2 trouble.
+"""
+
+from __future__ import annotations
+
+import click
+
+from coda.cli.options import json_option, secrets_option
+from coda.cli.render import Printer
+from coda.forking import diff
+from coda.log import open_trace
+
+
+@click.command()
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@json_option
+@secrets_option
+def command(a: str, b: str, as_json: bool, show_secrets: bool) -> int:
+    """Compare two runs by structure: where they part, and what came of it.
+
+    A and B are traces or run ids. Blocks are matched by order and source, statements by what they are,
+    so a statement more in one run moves nothing after it. Times are not compared.
+
+    Exit status: 0 no difference, 1 the runs differ, 2 trouble.
+    """
+    difference = diff(open_trace(a), open_trace(b))
+    printer = Printer(show_secrets=show_secrets)
+    if as_json:
+        printer.json("diff", difference.to_json())
+    else:
+        for line in difference.summary():
+            printer.line(line)
+    return 0 if difference.equal else 1

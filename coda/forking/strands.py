@@ -1,0 +1,251 @@
+"""Two runs as sequences of numbers that can be aligned: the same number means the same step.
+
+Guarantee: a step has a number by what it is, never by where it stands: a statement by its place in
+the aligned statement tables of both runs, a call by its name and arguments, a file access by its
+path. Values, answers, times and record batching are no part of it; values and answers are digests
+beside the numbers, so that a statement that bound another value is the same step with another value.
+
+Memory: twelve bytes for an event; a trace is read once, record by record.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_right
+from collections.abc import Container, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from coda.forking.align import Shape, tokens
+from coda.log import (
+    Event,
+    Trace,
+    Unknown,
+)
+
+LINE = "line"
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_ADDRESS = re.compile(rb"0x[0-9a-fA-F]{6,}")
+
+# What makes an event the same step (first), and what of it may then differ (second).
+FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "run.started": ((), ()),
+    "run.finished": ((), ("outcome", "code", "text")),
+    "sandbox.started": ((), ()),
+    "tool.declared": (("name",), ("signature", "effect")),
+    "user.message": ((), ("text",)),
+    "turn.started": ((), ("turn",)),
+    "turn.finished": ((), ("blocks", "done")),
+    "llm.requested": (("model",), ("digest",)),
+    "llm.responded": ((), ("text", "finish_reason")),
+    "block.started": ((), ()),
+    "block.finished": ((), ("outcome", "state", "code")),
+    "tool.called": (("name", "args", "kwargs"), ()),
+    "tool.returned": (("name",), ("ok", "value", "error")),
+    "ctx.set": (("name",), ("value",)),
+    "ctx.deleted": (("name",), ()),
+    "ctx.mutated": (("name",), ("value",)),
+    "effect": (("name",), ("value",)),
+    "file.opened": (("path", "mode"), ()),
+    "file.read": (("path", "via"), ("digest", "size", "error")),
+    "file.wrote": (("path", "by"), ("digest", "size", "mode")),
+    "file.deleted": (("path", "by"), ()),
+    "file.renamed": (("path", "to"), ()),
+    "file.made": (("path", "by"), ()),
+    "file.listed": (("path", "via"), ()),
+    "file.changed": (("path", "by"), ("digest", "size")),
+    "process.started": (("argv", "shell", "cwd", "stdin"), ()),
+    "process.finished": ((), ("code", "stdout", "stderr", "error")),
+    "net.connected": (("address",), ()),
+    "import": (("module",), ("digest",)),
+    "output": (("stream",), ("text",)),
+    "exception": (("kind",), ("message",)),
+    "signal": (("name",), ()),
+    "thread.started": ((), ("name",)),
+    "limit.hit": (("what",), ()),
+    "elided": ((), ("n", "counts")),
+}
+
+# Not steps of the program: how a fork was made, remarks, what the collector of garbage did.
+SKIPPED = frozenset({"fork.applied", "note", "run.resumed", "gc"})
+_META = ("type", "seq", "t", "n", "file", "line", "function", "cause")
+
+
+class Segment(NamedTuple):
+    """Events start <= seq < stop of a run stand in the file of `trace`; stop None is its end."""
+
+    trace: Trace
+    start: int
+    stop: int | None
+
+
+class Bound(NamedTuple):
+    """The last recorded binding of a name."""
+
+    value: Any
+    digest: int
+    seq: int
+    exact: bool
+    """False when its site ran to the limit of recorded values: later ones may be missing."""
+
+
+class Kind(NamedTuple):
+    """What a number stands for."""
+
+    type: str
+    name: str
+    shape: Shape = Shape(50, False)
+    """Accesses and calls are paired after what stands in the blocks themselves, before functions."""
+
+
+class Vocabulary:
+    """The numbers that both runs share."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Any, int] = {}
+        self.kinds: list[Kind] = []
+
+    def number(self, key: Any, kind: Kind) -> int:
+        """Gives the number of a step; equal keys get the same."""
+        found = self._numbers.get(key)
+        if found is None:
+            found = self._numbers[key] = len(self.kinds)
+            self.kinds.append(kind)
+        return found
+
+
+class Strand:
+    """The events of one block, or those outside of blocks, as numbers with digests of their values."""
+
+    def __init__(self) -> None:
+        self.tokens = tokens()
+        self.values: array[int] = array("q")
+        self._starts: list[int] = []
+        self._seqs: list[int] = []
+        self._next = -1
+        self._line = 0
+
+    def add(self, seq: int, token: int, value: int, *, n: int = 1) -> None:
+        """Appends an event; seq may leave out numbers, n counts those that it stands for."""
+        if seq != self._next:
+            self._starts.append(len(self.tokens))
+            self._seqs.append(seq)
+        self._next = seq + n
+        self.tokens.append(token)
+        self.values.append(value)
+
+    @property
+    def last(self) -> int:
+        """Number of the last event; -1 before the first."""
+        return self.tokens[-1] if self.tokens else -1
+
+    def add_line(self, seq: int, token: int) -> None:
+        """Appends a line; what is bound from now on counts as its value."""
+        self._line = len(self.tokens)
+        self.add(seq, token, 0)
+
+    def mix(self, value: int) -> None:
+        """Adds a value to the last line: a binding has no number of its own.
+
+        Not to the last event, which may be the answer to a call that the line made.
+        """
+        if self.values:
+            self.values[self._line] = hash((self.values[self._line], value))
+
+    def seq(self, index: int) -> int:
+        """Gives the event number of the event at an index; at the end, one after the last."""
+        if not self._starts:
+            return -1
+        slot = max(0, bisect_right(self._starts, index) - 1)
+        return self._seqs[slot] + index - self._starts[slot]
+
+
+def lineage(trace: Trace) -> list[Segment]:
+    """Gives the files that hold a run, the oldest ancestor first."""
+    segments: list[Segment] = []
+    stop: int | None = None
+    at: Trace | None = trace
+    while at is not None:
+        segments.append(Segment(at, at.first_seq, stop))
+        stop, at = at.first_seq, at.parent
+    return segments[::-1]
+
+
+def shared_prefix(a: Trace, b: Trace) -> int:
+    """Gives how many events the two runs have in common by construction: 0 unless one file serves both."""
+    shared = 0
+    for left, right in zip(lineage(a), lineage(b), strict=False):
+        if left.trace.run != right.trace.run:
+            break
+        stops = [stop for stop in (left.stop, right.stop) if stop is not None]
+        if not stops:
+            return max(a.count(), b.count())
+        shared = min(stops)
+        if left.stop != right.stop:
+            break
+    return shared
+
+
+class Part(NamedTuple):
+    """A record, of whose events only start <= seq < stop are meant (its own, unless an edge cuts it)."""
+
+    record: Event | Unknown
+    start: int
+    stop: int
+
+
+def parts(
+    trace: Trace, *, start: int = 0, stop: int | None = None, types: Container[str] | None = None
+) -> Iterator[Part]:
+    """Gives the records of a whole run, a fork's prefix from its ancestors' files, in order.
+
+    Args:
+        trace: any run.
+        start: first event that is wanted.
+        stop: first event that is not; None is the end.
+        types: types of record to decode; None is all.
+    """
+    for segment in lineage(trace):
+        end = min((at for at in (segment.stop, stop) if at is not None), default=None)
+        for placed in segment.trace.records(own=True, types=types):
+            record = placed.record
+            if not isinstance(record, Event | Unknown) or record.seq < 0:
+                continue
+            if end is not None and record.seq >= end:
+                break
+            after = record.seq + getattr(record, "n", 1)
+            if after > start:
+                yield Part(record, max(start, record.seq), after if end is None else min(end, after))
+
+
+def digest(value: Any) -> int:
+    """Gives a number for a value in the envelope: equal values have equal ones, within this process.
+
+    Addresses in the text of opaque values do not count: no run reproduces them.
+    """
+    data = _encode(value)
+    if b'"opaque"' in data:
+        data = _ADDRESS.sub(b"0x", data)
+    return hash(data)
+
+
+def step_of(record: Event | Unknown) -> tuple[str, str, Any, Any]:
+    """Gives (type, name, what makes it the same step, what of it may differ) of a record."""
+    if isinstance(record, Unknown):
+        fields = msgspec.json.decode(record.raw)
+        rest = {name: value for name, value in fields.items() if name not in _META}
+        return record.type, "", (), rest
+    kind = type(record).__struct_config__.tag
+    same, other = FIELDS.get(str(kind), ((), _own_fields(record)))
+    name = getattr(record, same[0], "") if same else ""
+    return str(kind), name if isinstance(name, str) else "", _values(record, same), _values(record, other)
+
+
+def _own_fields(record: Event) -> tuple[str, ...]:
+    return tuple(name for name in record.__struct_fields__ if name not in _META)
+
+
+def _values(record: Event, names: tuple[str, ...]) -> list[Any]:
+    return [getattr(record, name) for name in names]
