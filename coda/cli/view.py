@@ -1,0 +1,51 @@
+"""`coda view`: the timeline of a run in the terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from coda.errors import UsageError
+from coda.log import run_directory
+
+
+@click.command(short_help="Step through a trace in the terminal.")
+@click.argument("trace", metavar="[TRACE]", required=False)
+@click.option("--no-replay", is_flag=True, help="Show recorded values only; run nothing again.")
+@click.option("--light", is_flag=True, help="Begin with the light colours (the key t changes them).")
+def command(trace: str | None, no_replay: bool, light: bool) -> int:
+    """Open TRACE, or the newest run of the run directory, as a timeline to step through.
+
+    Keys: arrows step and move, ] next block, / search, f fork, ? all keys, q quit.
+    A trace that is still being written is followed. Exit status: 0, or 2 when it cannot be opened.
+    """
+    path = Path(trace) if trace is not None else newest_run(run_directory())
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(
+            f"coda view needs a terminal; to read {path} in a pipe use: coda log {path}", path=str(path)
+        )
+    from coda.forking import fork
+    from coda.query import query
+    from coda.replay import state_at
+    from coda.viewer import Floors, run_viewer
+
+    run_viewer(path, Floors(None if no_replay else state_at, fork, query), light=light)
+    return 0
+
+
+def newest_run(directory: Path) -> Path:
+    """Gives the trace of the run that began last.
+
+    Raises:
+        UsageError: there is none.
+    """
+    # Run ids begin with the time at which the run began.
+    runs = sorted((path for path in directory.glob("*/trace.jsonl")), key=lambda path: path.parent.name)
+    if not runs:
+        raise UsageError(
+            f"there is no run in {directory}; name a trace, or record one: coda exec FILE -o TRACE",
+            path=str(directory),
+        )
+    return runs[-1]

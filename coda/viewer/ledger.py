@@ -1,0 +1,213 @@
+"""What the log alone tells of the state before an event: names and their recorded values, and the output.
+
+Guarantee: nothing here is a guess. A name has the last value that was recorded for it before the position;
+when the statement that binds it ran again past the number of values that are kept, the value is marked
+stale instead of being shown as the present one. A rolled-back block leaves no names behind.
+Moving on by a few events costs a few events; far jumps start from the nearest saved point.
+Not safe to share between threads: one thread owns a ledger.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from coda.log import BlockFinished, Elided, Lines
+from coda.viewer.moments import Bound, Moments, Stream
+from coda.viewer.timeline import Timeline
+
+_SAVE_EVERY = 50_000
+"""Records plus events between two saved points; a save copies a few dictionaries."""
+
+Key = tuple[str, str]
+"""Function path ("" for the module level) and name."""
+
+
+class Known(NamedTuple):
+    """A name's last recorded value."""
+
+    name: str
+    function: str
+    value: Any
+    seq: int
+    """The event by which it was known."""
+    statement: int
+    """Id of the statement that bound it."""
+    stale: bool
+    """True when it was bound again since, and that value was not kept."""
+
+
+class Printed(NamedTuple):
+    """Something that was printed."""
+
+    seq: int
+    stream: str
+    value: Any
+
+
+class Snapshot(NamedTuple):
+    """What was recorded before an event."""
+
+    seq: int
+    names: tuple[Known, ...]
+    """Latest binding last."""
+    complete: bool
+    """False when the trace holds no values, or lines were elided."""
+
+
+class _State:
+    def __init__(self) -> None:
+        self.record = 0
+        self.seq = 0
+        self.values: dict[Key, tuple[Bound, int]] = {}
+        self.counts: dict[int, int] = {}
+        self.ran: dict[int, int] = {}
+        self.base: tuple[dict[Key, tuple[Bound, int]], dict[int, int]] | None = None
+        self.elided = False
+
+    def copy(self) -> _State:
+        other = _State()
+        other.record, other.seq, other.elided = self.record, self.seq, self.elided
+        other.values, other.counts, other.ran = dict(self.values), dict(self.counts), dict(self.ran)
+        other.base = self.base
+        return other
+
+
+class Ledger:
+    """Recorded values and output by position."""
+
+    def __init__(self, timeline: Timeline, moments: Moments, *, value_limit: int) -> None:
+        self._timeline = timeline
+        self._moments = moments
+        self._limit = value_limit
+        self._state = _State()
+        self._saved: list[_State] = [_State()]
+        self._work = 0
+        self._printed: list[Printed] = []
+        self._printed_to = 0  # events before this one have been searched for output
+
+    def at(self, seq: int, *, cancelled: Callable[[], bool] = lambda: False) -> Snapshot | None:
+        """What was known before the event; None when cancelled on the way."""
+        if seq < self._state.seq:
+            saved = [state.seq for state in self._saved]
+            self._state = self._saved[bisect_right(saved, seq) - 1].copy()
+            self._work = 0
+        if not self._advance(seq, cancelled):
+            return None
+        state = self._state
+        names = [
+            Known(bound.name, bound.function, bound.value, at, bound.statement, self._stale(state, bound, at))
+            for bound, at in state.values.values()
+        ]
+        names.sort(key=lambda known: known.seq)
+        return Snapshot(seq, tuple(names), self._limit > 0 and not state.elided)
+
+    def printed(self, seq: int, *, last: int = 2000) -> list[Printed]:
+        """The last things that were printed before the event; call `at` for it first."""
+        stop = bisect_right(self._printed, seq - 1, key=lambda printed: printed.seq)
+        return self._printed[max(0, stop - last) : stop]
+
+    def _stale(self, state: _State, bound: Bound, at: int) -> bool:
+        return state.counts.get(bound.id, 0) >= self._limit and state.ran.get(bound.statement, -1) > at
+
+    def _advance(self, seq: int, cancelled: Callable[[], bool]) -> bool:
+        timeline, state = self._timeline, self._state
+        while state.seq < seq and state.record < timeline.records():
+            place = timeline.place(state.record)
+            if place.seq >= seq:
+                break
+            last = state.record + 1 == timeline.records()
+            end = timeline.count if last else timeline.place(state.record + 1).seq
+            done = self._record(state, place.type, place.seq, min(seq, end))
+            if seq < end:
+                state.seq = seq
+                return True
+            state.seq, state.record = end, state.record + 1
+            self._save(state, done)
+            if cancelled():
+                return False
+        state.seq = max(state.seq, seq)
+        return True
+
+    def _save(self, state: _State, done: int) -> None:
+        self._work += done
+        if self._work > _SAVE_EVERY:
+            self._work = 0
+            if state.seq > self._saved[-1].seq:
+                self._saved.append(state.copy())
+
+    def _record(self, state: _State, kind: str, first: int, stop: int) -> int:
+        """Takes the events of a record from where the state stands up to `stop`."""
+        if kind == "lines":
+            stream = self._moments.stream(state.record, keep=stop - first < 20_000)
+            self._lines(state, stream, first, max(state.seq, first), stop)
+            return 1 + stop - first
+        if kind == "block.started":
+            state.base = (dict(state.values), dict(state.ran))
+            state.counts = {}
+        elif kind == "block.finished":
+            record = self._moments.record(state.record)
+            if isinstance(record, BlockFinished) and record.state == "rolled_back" and state.base:
+                state.values, state.ran = dict(state.base[0]), dict(state.base[1])
+        elif kind == "elided":
+            record = self._moments.record(state.record)
+            if isinstance(record, Elided):
+                state.elided = True
+                state.ran.update((id, stop - 1) for id, _ in record.counts)
+        elif kind == "output" and first >= self._printed_to:
+            output = self._moments.record(state.record)
+            self._print(first, getattr(output, "stream", "stdout"), getattr(output, "text", ""))
+        return 1
+
+    def _lines(self, state: _State, stream: Stream, first: int, start: int, stop: int) -> None:
+        events = stream.events
+        low = events[start - first] if start > first and start - first < len(events) else 0
+        high = events[stop - first] if stop - first < len(events) else len(stream.ids)
+        chosen = events[start - first : stop - first]
+        ids = stream.ids
+        state.ran.update(zip((ids[i] for i in chosen), range(start, stop), strict=False))
+        values = stream.valued
+        index = bisect_right(values, low - 1)
+        while index < len(values) and values[index] < high:
+            entry = values[index]
+            value = stream.vals[index] if index < len(stream.vals) else None
+            index += 1
+            at = first + bisect_right(events, entry) - 1
+            if ids[entry] < 0:
+                if ids[entry] >= -2 and at >= self._printed_to:
+                    self._print(at, "stdout" if ids[entry] == -1 else "stderr", value)
+                continue
+            bound = self._moments.bound(ids[entry], value)
+            if bound is not None:
+                key = (bound.function, bound.name)
+                state.values[key] = (bound, at)
+                state.counts[bound.id] = state.counts.get(bound.id, 0) + 1
+
+    def _print(self, seq: int, stream: str, value: Any) -> None:
+        self._printed.append(Printed(seq, stream, value))
+        self._printed_to = seq + 1
+
+
+def hits(
+    timeline: Timeline,
+    moments: Moments,
+    first: int,
+    last: int,
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> dict[int, int]:
+    """How often each statement of the events first..last ran, by statement id. Cost: all their lines."""
+    counts: Counter[int] = Counter()
+    record = max(0, timeline.record_of(first))
+    while record < timeline.records() and timeline.place(record).seq <= last and not cancelled():
+        kind = timeline.type_of(record)
+        if kind in ("lines", "elided"):
+            found = moments.record(record, keep=False)
+            if isinstance(found, Lines):
+                counts.update(found.ids)
+            elif isinstance(found, Elided):
+                counts.update(dict(found.counts))
+        record += 1
+    return dict(counts)

@@ -1,0 +1,626 @@
+"""The main screen: a run from left to right, and one position in it.
+
+Guarantee: the position is an event number; every pane shows that position or says that it is still on its
+way. Keys never wait: what takes time runs in a thread that works on the latest request only.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal, Vertical
+from textual.message import Message
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widgets import ContentSwitcher, Footer
+
+from coda.errors import CodaError
+from coda.log import open_trace
+from coda.viewer.background import Background, Cancelled
+from coda.viewer.details import TABS, Details
+from coda.viewer.engine import Answer, Floors, fork_with, parse_change, rebuild, sentence
+from coda.viewer.index import Batch
+from coda.viewer.ledger import Ledger, hits
+from coda.viewer.messages import (
+    Answered,
+    Counted,
+    Damaged,
+    Dismissed,
+    FoldAsked,
+    ForkEnded,
+    Indexed,
+    Moved,
+    Recorded,
+    Replayed,
+    Submitted,
+    TabAsked,
+)  # fmt: skip
+from coda.viewer.moments import Moment, Unit
+from coda.viewer.screens.difference import DifferenceScreen
+from coda.viewer.screens.help import HelpScreen
+from coda.viewer.search import search
+from coda.viewer.session import Session
+from coda.viewer.source import Source, colour, line_hits
+from coda.viewer.text import Line, Span, clean
+from coda.viewer.timeline import BLOCK, Group
+from coda.viewer.widgets import Bar, Prompt, Scrubber, SourcePane, TabStrip, TextPane, TimelineTree
+
+REST_S = 0.35
+"""Seconds without a key before the position is replayed."""
+REFRESH_S = 0.08
+"""Seconds between two redraws while the trace is being scanned."""
+
+_NAMES = (
+    ("variables", "Variables"),
+    ("ctx", "ctx"),
+    ("output", "Output"),
+    ("call", "Call"),
+    ("talk", "Conversation"),
+    ("event", "Event"),
+)
+
+
+class TimelineScreen(Screen[None]):
+    """One run."""
+
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012  the base class declares it for the instance
+        (0, "-narrow"),
+        (116, "-wide"),
+    ]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right,l,j", "step(1)", "step", key_display="→"),
+        Binding("left,h,k", "step(-1)", "back", key_display="←"),
+        Binding("right_square_bracket", "block(1)", "block", key_display="]"),
+        Binding("left_square_bracket", "block(-1)", "Previous block", show=False),
+        Binding("right_curly_bracket", "turn(1)", "turn", key_display="}", show=False),
+        Binding("left_curly_bracket", "turn(-1)", "Previous turn", show=False),
+        Binding("e", "error(1)", "error"),
+        Binding("E", "error(-1)", "Previous error", show=False),
+        Binding("g", "ask('jump')", "go to"),
+        Binding("slash", "ask('search')", "search", key_display="/"),
+        Binding("n", "hit(1)", "Next hit", show=False),
+        Binding("N", "hit(-1)", "Previous hit", show=False),
+        Binding("f", "ask('fork')", "fork"),
+        Binding("minus", "fold_blocks(True)", "Fold all blocks", show=False),
+        Binding("plus", "fold_blocks(False)", "Unfold all blocks", show=False),
+        Binding("question_mark", "help", "help", key_display="?"),
+        Binding("escape", "back", "Back", show=False),
+        *(Binding(str(i), f"tab('{tab}')", tab, show=False) for i, tab in enumerate(TABS, 1)),
+    ]
+
+    def __init__(self, session: Session, floors: Floors, *, first: bool = False) -> None:
+        super().__init__()
+        self.session = session
+        self.timeline = session.timeline
+        self.floors = floors
+        self.details = Details(session)
+        self.seq = 0
+        self.answer: Answer | None = None
+        self._first = first
+        self._touched = False
+        self._begun = False
+        self._refreshing = False
+        self._tab = "variables"
+        self._ledger: Ledger | None = None
+        self._sources: dict[int, Source] = {}
+        self._hits: dict[tuple[int, int], dict[int, int]] = {}
+        self._counting: tuple[int, int] | None = None
+        self._rest: Timer | None = None
+        self._threads = {
+            name: Background(name, self._job_failed) for name in ("ledger", "hits", "replay", "ask", "fork")
+        }
+
+    # --- life ----------------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        """Title, three panes, scrubber, status line, keys."""
+        yield Bar(id="title")
+        with Horizontal(id="body"):
+            with Vertical(id="left"):
+                yield Bar(id="tree-head", classes="head")
+                yield TimelineTree(id="tree")
+            with Container(id="right"):
+                with Vertical(id="centre"):
+                    yield Bar(id="source-head", classes="head")
+                    yield SourcePane(id="source")
+                with Vertical(id="tabs"):
+                    yield TabStrip(_NAMES, id="strip")
+                    with ContentSwitcher(initial="variables", id="switch"):
+                        for tab in TABS:
+                            yield TextPane(id=tab, follow=tab in ("output", "talk"))
+        yield Scrubber(self.timeline, id="scrubber")
+        yield Prompt(id="prompt")
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Begins to scan."""
+        self._tree.focus()
+        self._title()
+        if self.floors.state_at is None:
+            self.details.replay_note = "replay is off"
+        self.session.start(self)
+
+    def on_unmount(self) -> None:
+        """Stops the threads; none is waited for."""
+        self.session.close()
+        for thread in self._threads.values():
+            thread.close()
+
+    @property
+    def busy(self) -> bool:
+        """True while something that changes the screen is under way; for tests and the spinner."""
+        resting = self._rest is not None
+        return resting or not self.session.complete or not all(t.idle for t in self._threads.values())
+
+    # --- the scanning thread posts here --------------------------------------------------------
+
+    def indexed(self, batch: Batch, *, more: bool) -> None:
+        """Called from the scanning thread."""
+        self.post_message(Indexed(batch, more=more))
+
+    def damaged(self, text: str) -> None:
+        """Called from the scanning thread."""
+        self.post_message(Damaged(text))
+
+    def _job_failed(self, error: BaseException) -> None:
+        self.post_message(Damaged(sentence(error)))
+
+    def on_indexed(self, message: Indexed) -> None:
+        """More of the trace is there."""
+        end = self.seq >= self.timeline.count and self._begun
+        self.session.apply(message.batch)
+        if not self._begun and self.timeline.count:
+            self._begin()
+        if not message.more and not self.session.complete:
+            self.session.complete = True
+            if self.session.live and not self._touched:
+                end = True
+        if (
+            end
+            and self._begun
+            and self.seq != self.timeline.count
+            and (self.session.complete or self._touched)
+        ):
+            self.seq = self.timeline.count
+        self._refresh_soon()
+
+    def on_damaged(self, message: Damaged) -> None:
+        """Something cannot be read; what came before stays."""
+        self.session.complete = True
+        self._prompt.say(message.text, failed=True)
+        self._refresh_soon()
+
+    def _begin(self) -> None:
+        self._begun = True
+        self._ledger = self._new_ledger()
+        first = self.timeline.next_of(self.timeline.blocks, -1)
+        group = self.timeline.opened_by(first) if first is not None else None
+        start = 0 if group is None else group.start + (0 if group.folded else 1)
+        self.go(min(start, self.timeline.count))
+
+    def _new_ledger(self) -> Ledger:
+        try:
+            started = self.session.started
+        except CodaError as error:
+            self._prompt.say(sentence(error), failed=True)
+            started = None
+        limit = started.value_limit if started is not None and started.level == "values" else 0
+        return Ledger(self.timeline, self.session.moments, value_limit=limit)
+
+    def _refresh_soon(self) -> None:
+        if not self._refreshing:
+            self._refreshing = True
+            self.set_timer(REFRESH_S, self._refresh_now)
+
+    def _refresh_now(self) -> None:
+        self._refreshing = False
+        self._title()
+        if self._begun:
+            self._show()
+
+    # --- moving --------------------------------------------------------------------------------
+
+    def go(self, seq: int, *, reveal: bool = False) -> None:
+        """Moves to just before an event."""
+        self.seq = min(max(0, seq), self.timeline.count)
+        if reveal and self.timeline.hides(self.seq):
+            self.timeline.reveal(self.seq)
+        self._show()
+
+    def _show(self) -> None:
+        self._tree.show_rows(self.session, self.seq)
+        self.query_one("#scrubber", Scrubber).show_position(self.seq)
+        self._show_source()
+        self._ask_ledger()
+        self._ask_replay()
+        self._show_tab()
+
+    def on_moved(self, message: Moved) -> None:
+        """A pane asked for another position."""
+        self._touched = True
+        self.go(message.seq, reveal=isinstance(message.control, Scrubber))
+
+    def action_step(self, by: int) -> None:
+        """By events, through whatever is folded."""
+        self._touched = True
+        self.go(self.seq + by, reveal=True)
+
+    def _jump(self, by: int, place: Callable[[int], int | None], what: str) -> None:
+        self._touched = True
+        found = place(by)
+        if found is None:
+            self._prompt.say(f"no {'further' if by > 0 else 'earlier'} {what}")
+        else:
+            self.go(found, reveal=True)
+
+    def action_block(self, by: int) -> None:
+        """To the next or previous block."""
+        self._jump(by, lambda by: self._beyond(self.timeline.blocks, by), "block")
+
+    def action_turn(self, by: int) -> None:
+        """To the next or previous turn."""
+        self._jump(by, lambda by: self._beyond(self.timeline.turns, by), "turn")
+
+    def action_error(self, by: int) -> None:
+        """To the next or previous error."""
+        self._jump(by, lambda by: self._beyond(self.timeline.errors, by), "error")
+
+    def _beyond(self, seqs: object, by: int) -> int | None:
+        find = self.timeline.next_of if by > 0 else self.timeline.previous_of
+        return find(seqs, self.seq)  # type: ignore[arg-type]
+
+    def on_fold_asked(self, message: FoldAsked) -> None:
+        """Folds or unfolds what an event opens, or else what is around it."""
+        self._touched = True
+        group = self.timeline.opened_by(message.seq) if message.seq < self.timeline.count else None
+        if group is not None:
+            self.timeline.fold(group.key, not group.folded)
+            self.session.touch()
+        self._show()
+
+    def action_fold_blocks(self, folded: bool) -> None:
+        """Folds or unfolds all blocks; a position inside goes to its block."""
+        self.timeline.fold_all(BLOCK, folded)
+        self.session.touch()
+        if self.timeline.hides(self.seq):
+            self.seq = self.timeline.seq_of(self.timeline.row_of(self.seq))
+        self._show()
+
+    # --- panes ---------------------------------------------------------------------------------
+
+    @property
+    def _tree(self) -> TimelineTree:
+        return self.query_one("#tree", TimelineTree)
+
+    @property
+    def _prompt(self) -> Prompt:
+        return self.query_one("#prompt", Prompt)
+
+    def _title(self) -> None:
+        timeline = self.timeline
+        started = None
+        if self._begun:
+            try:
+                started = self.session.started
+            except CodaError:
+                started = None
+        what = (started.task or started.main or started.module or "") if started is not None else ""
+        left: Line = (
+            Span("coda ", "title"),
+            Span(clean(self.session.trace.path.name), "strong"),
+            Span(f"  {clean(what)}", "muted"),
+        )
+        if timeline.finished:
+            good = timeline.outcome in ("ok", "exited", "stopped", "frontier")
+            state = Span(clean(timeline.outcome or "finished"), "ok" if good else "error")
+        elif not self.session.complete:
+            state = Span("reading…", "accent")
+        else:
+            state = Span("● live", "accent")
+        errors = len(timeline.errors)
+        wrong = (Span(f"  {errors} error{'s' if errors > 1 else ''}", "error"),) if errors else ()
+        self.query_one("#title", Bar).show(
+            left, (state, *wrong, Span(f"  {timeline.count:,} events", "muted"))
+        )
+        blocks, turns = len(timeline.blocks), len(timeline.turns)
+        counts = (f"{turns} turns, " if turns else "") + f"{blocks} block{'' if blocks == 1 else 's'}"
+        self.query_one("#tree-head", Bar).show((Span("Timeline", "muted"),), (Span(counts, "faint"),))
+
+    def _show_source(self) -> None:
+        pane = self.query_one("#source", SourcePane)
+        line: Moment | None = None
+        block: Group | None = None
+        unit: Unit | None = None
+        try:
+            line = self.session.line_before(self.seq) if self.seq < self.timeline.count else None
+            block = self.session.block_near(self.seq)
+            if line is not None and line.unit is not None:
+                unit = line.unit
+            elif block is not None:
+                unit = self.session.moments.unit_at(self.timeline.record_of(block.start))
+        except CodaError as error:
+            self._prompt.say(sentence(error), failed=True)
+        self.details.move(self.seq, line)
+        if unit is None:
+            pane.show_source(None, current=None)
+            self.query_one("#source-head", Bar).show((Span("Source", "muted"),))
+            return
+        current = line.statement.line if line is not None and line.statement is not None else None
+        counted = self._hits.get((block.start, block.end)) if block is not None else None
+        if block is not None and counted is None:
+            self._ask_hits(block)
+        times = line_hits(unit, counted) if counted is not None else None
+        failed = self._failed_here()
+        values = self.details.inline(unit)
+        pane.show_source(self._source(unit), current=current, failed=failed, hits=times, values=values)
+        self._source_head(unit, line, current)
+
+    def _source_head(self, unit: Unit, line: Moment | None, current: int | None) -> None:
+        left = [Span(f"Block {unit.block}" if unit.block is not None else clean(unit.file), "muted")]
+        if unit.block is not None and not unit.file.startswith("<"):
+            left.append(Span(f"  {clean(unit.file)}", "faint"))
+        right: list[Span] = []
+        if line is not None and current is not None:
+            function = self.details.function
+            right.append(Span(f"{clean(function)}()  " if function else "", "definition"))
+            right.append(Span(f"line {current}", "muted"))
+        self.query_one("#source-head", Bar).show(tuple(left), tuple(right))
+
+    def _failed_here(self) -> bool:
+        index = bisect_left(self.timeline.errors, self.seq)
+        return index < len(self.timeline.errors) and self.timeline.errors[index] == self.seq
+
+    def _source(self, unit: Unit) -> Source:
+        key = unit.table.base if unit.table.base < 1 << 62 else -(unit.block or 0) - 1
+        found = self._sources.get(key)
+        if found is None:
+            if len(self._sources) > 64:
+                self._sources.clear()
+            found = self._sources[key] = colour(unit)
+        return found
+
+    def _show_tab(self) -> None:
+        lines = self.details.lines(self._tab)
+        if lines is not None:
+            self.query_one(f"#{self._tab}", TextPane).show_lines(lines)
+
+    def action_tab(self, tab: str) -> None:
+        """Chooses a tab."""
+        self._tab = tab
+        self.query_one("#strip", TabStrip).choose(tab)
+        self.query_one("#switch", ContentSwitcher).current = tab
+        self._show_tab()
+
+    def on_tab_asked(self, message: TabAsked) -> None:
+        """A tab was clicked."""
+        self.action_tab(message.tab)
+
+    # --- what takes time -----------------------------------------------------------------------
+
+    def _ask_ledger(self) -> None:
+        ledger, seq = self._ledger, self.seq
+        if ledger is None or (self.details.snapshot is not None and self.details.snapshot.seq == seq):
+            return
+
+        def job(cancelled: Cancelled) -> None:
+            snapshot = ledger.at(seq, cancelled=cancelled)
+            if snapshot is not None:
+                self.post_message(Recorded(snapshot, ledger.printed(seq)))
+
+        self._threads["ledger"].submit(job)
+
+    def on_recorded(self, message: Recorded) -> None:
+        """The log's values are known."""
+        if message.snapshot.seq == self.seq:
+            self.details.snapshot, self.details.printed = message.snapshot, message.printed
+            self._show_source()
+            self._show_tab()
+
+    def _ask_hits(self, block: Group) -> None:
+        if block.open and not self.session.complete:
+            return
+        key = (block.start, block.end)
+        if self._counting == key:
+            return
+        self._counting = key
+        timeline, moments = self.timeline, self.session.moments
+        self._threads["hits"].submit(
+            lambda cancelled: self._post(
+                Counted(key, hits(timeline, moments, *key, cancelled=cancelled)), cancelled
+            )
+        )
+
+    def _post(self, message: Message, cancelled: Cancelled) -> None:
+        if not cancelled():
+            self.post_message(message)
+
+    def on_counted(self, message: Counted) -> None:
+        """The lines of a block are counted."""
+        self._counting = None
+        if len(self._hits) > 32:
+            self._hits.clear()
+        self._hits[message.key] = message.hits
+        self._show_source()
+
+    def _ask_replay(self) -> None:
+        if self._rest is not None:
+            self._rest.stop()
+            self._rest = None
+        done = self.details.rebuilt is not None and self.details.rebuilt.seq == self.seq
+        if self.floors.state_at is None or done or not self.session.complete:
+            return
+        self._rest = self.set_timer(REST_S, self._replay)
+
+    def _replay(self) -> None:
+        self._rest = None
+        state_at, seq, path = self.floors.state_at, self.seq, self.session.trace.path
+        if state_at is None:
+            return
+        names = self.session.bound_by_coda()
+        self.details.replaying = True
+        self._show_tab()
+        self._threads["replay"].submit(
+            lambda cancelled: self._post(Replayed(rebuild(state_at, open_trace(path), seq, names)), cancelled)
+        )
+
+    def on_replayed(self, message: Replayed) -> None:
+        """The exact values are known, or why they are not."""
+        self.details.rebuilt = message.rebuilt
+        if message.rebuilt.seq == self.seq:
+            self.details.replaying = False
+            self._show_tab()
+
+    # --- asking --------------------------------------------------------------------------------
+
+    def action_ask(self, mode: str) -> None:
+        """Opens the command line."""
+        self._prompt.ask(mode, self.answer.text if mode == "search" and self.answer is not None else "")
+
+    def on_dismissed(self, message: Dismissed) -> None:
+        """The command line was left."""
+        self._tree.focus()
+
+    def on_submitted(self, message: Submitted) -> None:
+        """The command line was answered."""
+        self._tree.focus()
+        if message.mode == "search":
+            self._search(message.text)
+        elif message.mode == "jump":
+            self._go_to(message.text)
+        else:
+            self._fork(message.text)
+
+    def _go_to(self, text: str) -> None:
+        digits = text.replace(",", "").replace("_", "")
+        self._touched = True
+        if digits.endswith("%") and digits[:-1].strip().isdigit():
+            self.go(self.timeline.count * min(100, int(digits[:-1])) // 100, reveal=True)
+        elif digits.isdigit():
+            if int(digits) > self.timeline.count:
+                self._prompt.say(
+                    f"there is no event {digits}; positions are 0 to {self.timeline.count}", failed=True
+                )
+            else:
+                self.go(int(digits), reveal=True)
+        elif text:
+            path = self.session.trace.path
+            self._threads["ask"].submit(lambda cancelled: self._resolve(path, text, cancelled))
+
+    def _resolve(self, path: object, text: str, cancelled: Cancelled) -> None:
+        try:
+            position = open_trace(str(path)).position(text)
+        except CodaError as error:
+            self._post(Answered(Answer(text, self._no_hits(), "position", sentence(error))), cancelled)
+            return
+        self._post(Answered(Answer(text, self._no_hits((position.seq,)), "position")), cancelled)
+
+    @staticmethod
+    def _no_hits(seqs: tuple[int, ...] = ()) -> array[int]:
+        return array("q", seqs)
+
+    def _search(self, text: str) -> None:
+        if not text:
+            self.answer = None
+            self._show_hits()
+            self._prompt.say("")
+            return
+        self._prompt.say(f"searching {clean(text)} …")
+        path, query = self.session.trace.path, self.floors.query
+        timeline, moments = self.timeline, self.session.moments
+
+        def job(cancelled: Cancelled) -> None:
+            found = search(query, open_trace(path), timeline, moments, text, cancelled)
+            self._post(Answered(found), cancelled)
+
+        self._threads["ask"].submit(job)
+
+    def on_answered(self, message: Answered) -> None:
+        """A search or a jump has its answer."""
+        answer = message.answer
+        if answer.error:
+            self._prompt.say(answer.error, failed=True)
+        elif answer.how == "position":
+            self.go(answer.hits[0], reveal=True)
+        else:
+            self.answer = answer
+            self._show_hits()
+            self._found()
+            if answer.hits:
+                self._to_hit(0 if answer.hits[-1] < self.seq else bisect_left(answer.hits, self.seq))
+
+    def _show_hits(self) -> None:
+        found = self.answer.hits if self.answer is not None else array("q")
+        self._tree.show_hits(frozenset(found))
+        self.query_one("#scrubber", Scrubber).show_hits(found)
+
+    def _found(self, at: int | None = None) -> None:
+        answer = self.answer
+        if answer is None:
+            return
+        count = len(answer.hits)
+        place = f"{at + 1:,} of {count:,}" if at is not None else f"{count:,} hit{'' if count == 1 else 's'}"
+        how = "" if answer.how == "query" else " (as text)"
+        more = ", not complete" if answer.incomplete else ""
+        self._prompt.say(f"/{clean(answer.text)}  {place}{how}{more}", failed=not count)
+
+    def _to_hit(self, index: int) -> None:
+        assert self.answer is not None
+        self.go(self.answer.hits[index], reveal=True)
+        self._found(index)
+
+    def action_hit(self, by: int) -> None:
+        """To the next or previous hit, around the end."""
+        self._touched = True
+        if self.answer is None or not self.answer.hits:
+            self._prompt.say("nothing to go to: search with /")
+            return
+        found = self.answer.hits
+        index = bisect_right(found, self.seq) if by > 0 else bisect_left(found, self.seq) - 1
+        self._to_hit(index % len(found))
+
+    # --- forking -------------------------------------------------------------------------------
+
+    def _fork(self, text: str) -> None:
+        try:
+            change = parse_change(text)
+        except ValueError as error:
+            self._prompt.say(str(error), failed=True)
+            return
+        self._prompt.say(f"forking at {self.seq} …")
+        fork, seq, path = self.floors.fork, self.seq, self.session.trace.path
+        self._threads["fork"].submit(
+            lambda cancelled: self._post(ForkEnded(fork_with(fork, open_trace(path), seq, change)), cancelled)
+        )
+
+    def on_fork_ended(self, message: ForkEnded) -> None:
+        """The fork is there: shows the difference."""
+        forked = message.forked
+        self._prompt.say(
+            f"fork at {forked.position}: {forked.error or forked.outcome}", failed=bool(forked.error)
+        )
+        self.app.push_screen(DifferenceScreen(forked), self._opened)
+
+    def _opened(self, path: object) -> None:
+        open_run = getattr(self.app, "open", None)
+        if path is not None and open_run is not None:
+            open_run(path)
+
+    # --- the rest ------------------------------------------------------------------------------
+
+    def action_help(self) -> None:
+        """Shows the keys."""
+        self.app.push_screen(HelpScreen())
+
+    def action_back(self) -> None:
+        """Clears the search; in a fork opened from a run, goes back to that run."""
+        if self.answer is not None:
+            self.answer = None
+            self._show_hits()
+            self._prompt.say("")
+        elif not self._first:
+            self.dismiss()
