@@ -15,7 +15,7 @@ import tokenize
 from itertools import pairwise
 from typing import NamedTuple
 
-from coda.log.sites import first_line_of
+from coda.log import first_line_of
 from coda.runtime.instrument_compile import warnings_off
 
 _MARKER = re.compile(r"#\s?%%")

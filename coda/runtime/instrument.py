@@ -19,8 +19,7 @@ from collections.abc import Mapping
 from types import CodeType, MappingProxyType
 from typing import Final, NamedTuple
 
-from coda.log.events import Table
-from coda.log.sites import Sites, analyse
+from coda.log import Sites, Table, analyse
 from coda.runtime.instrument_compile import ANNOTATIONS, FUTURE_FLAGS, deep_stack, warnings_off, with_objects
 from coda.runtime.instrument_hooks import Budget, Buffer, Values
 from coda.runtime.instrument_rewrite import Rewriter

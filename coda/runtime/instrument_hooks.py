@@ -8,28 +8,22 @@ of dictionaries), and they pickle to something harmless that needs no coda where
 
 from __future__ import annotations
 
-import base64
 import sys
 import typing
 from collections import deque
-from collections.abc import Iterable
 from functools import partial
-from itertools import islice
 from types import NoneType
 from typing import Any, Final, SupportsIndex
 
-from coda.log.values import encode_text, type_name
+from coda.log import summarise, type_name
 
 SCALARS: Final = frozenset({int, float, bool, NoneType})
 """Types whose values are kept as they are: nothing hangs on how long they live."""
 
 _TEXT_CHARS = 64
-_BYTES_BYTES = 32
-_LEAVES = 8
-_PAIRS = 4
-_LEAF_CHARS = 32
-_NAME_CHARS = 80
-# The type's own slots: a metaclass of the user's cannot come between.
+_LABELS = 8
+_LABEL_CHARS = 32
+# The type's own slot: a metaclass of the user's cannot come between.
 _name_of = type.__dict__["__name__"].__get__
 
 
@@ -99,98 +93,37 @@ class Budget(tuple[Site, ...]):
 
 
 def summary(value: Any) -> Any:
-    """Gives a bounded picture of a value, in the value envelope (under about 400 bytes encoded).
-
-    Numbers, bools, None and texts of up to 64 characters are given back as they are. All else becomes a
-    `summary` with type name, length where it has one, and head. Dispatches on the exact builtin type,
-    since a subclass may have a `__len__` of its own.
+    """Gives a bounded picture of a value: a scalar or a short text as it is, else a `summary`.
 
     Args:
         value: anything; no code of its class runs and no reference to it is kept.
 
     Returns:
-        Data that holds only scalars, short texts, lists and dicts.
+        Data in the value envelope, under about 400 bytes; numbers and short texts may still need tags
+        (nan, lone surrogates), which whoever encodes the stream gives them.
     """
     kind = type(value)
     if kind in SCALARS or (kind is str and len(value) <= _TEXT_CHARS):
         return value
-    name, n, head = "object", None, None
     try:
-        name = type_name(kind)[:_NAME_CHARS]
-        n, head = _KINDS.get(kind, _foreign)(value)
-    except Exception:  # noqa: BLE001  a dict that another thread resized, no stack left: the name must do
-        n, head = None, None
-    return {"$": "summary", "t": name, "n": n, "h": head}
+        shape = _shape(kind, value)
+        return summarise(value) if shape is None else {"$": "summary", "t": type_name(kind), **shape}
+    except Exception:  # noqa: BLE001  a dict that another thread resized, no stack left: no picture, no harm
+        return {"$": "summary", "t": "object", "n": None, "h": None}
 
 
-def _leaf(value: Any) -> Any:
-    """One element of a head: ready to be encoded, since nobody looks into heads again."""
-    kind = type(value)
-    if kind is bool or value is None or (kind is int and -(1 << 63) <= value < 1 << 63):
-        return value
-    if kind is float and value - value == 0.0:  # neither infinite nor nan
-        return value
-    if kind is str:
-        return encode_text(value[:_LEAF_CHARS])
-    if kind is float:
-        return {"$": "float", "v": repr(value)}
-    return {"$": "opaque", "t": type_name(kind)[:_NAME_CHARS], "r": "", "n": None}
-
-
-def _sequence(value: list[Any] | tuple[Any, ...]) -> tuple[int, Any]:
-    return len(value), [_leaf(item) for item in value[:_LEAVES]]
-
-
-def _mapping(value: dict[Any, Any]) -> tuple[int, Any]:
-    return len(value), [[_leaf(key), _leaf(item)] for key, item in islice(value.items(), _PAIRS)]
-
-
-def _text(value: str) -> tuple[int, Any]:
-    return len(value), encode_text(value[:_TEXT_CHARS])
-
-
-def _bytes(value: bytes | bytearray) -> tuple[int, Any]:
-    return len(value), {"$": "bytes", "v": base64.b64encode(value[:_BYTES_BYTES]).decode("ascii")}
-
-
-def _sized(value: Any) -> tuple[int, Any]:
-    return len(value), None
-
-
-def _complex(value: complex) -> tuple[None, Any]:
-    return None, [_leaf(value.real), _leaf(value.imag)]
-
-
-_KINDS: Final[dict[type, Any]] = {
-    list: _sequence,
-    tuple: _sequence,
-    dict: _mapping,
-    str: _text,
-    bytes: _bytes,
-    bytearray: _bytes,
-    set: _sized,
-    frozenset: _sized,
-    range: _sized,
-    complex: _complex,
-}
-
-
-def _foreign(value: Any) -> tuple[int | None, Any]:
+def _shape(kind: type, value: Any) -> dict[str, Any] | None:
     """Shape and columns of the arrays and frames that everybody uses, if this is exactly one of them."""
-    kind = type(value)
     name = _name_of(kind)
-    if name == "ndarray" and kind is _loaded("numpy", "ndarray"):
-        shape = value.shape
-        return (shape[0] if shape else None), {"shape": list(shape), "dtype": value.dtype.str}
-    if name == "DataFrame" and kind is _loaded("pandas", "DataFrame"):
-        return len(value), {"shape": list(value.shape), "columns": _labels(value.columns[:_LEAVES])}
-    if name == "Series" and kind is _loaded("pandas", "Series"):
-        return len(value), {"shape": list(value.shape)}
-    return None, None
-
-
-def _labels(columns: Iterable[Any]) -> list[Any]:
-    return [_leaf(label) for label in columns]
+    if name == "ndarray" and kind is _loaded("numpy", name):
+        shape = list(value.shape)
+        return {"n": shape[0] if shape else None, "h": {"shape": shape, "dtype": value.dtype.str}}
+    if name == "DataFrame" and kind is _loaded("pandas", name):
+        labels = [str(label)[:_LABEL_CHARS] for label in value.columns[:_LABELS] if type(label) in (str, int)]
+        return {"n": len(value), "h": {"shape": list(value.shape), "columns": labels}}
+    if name == "Series" and kind is _loaded("pandas", name):
+        return {"n": len(value), "h": {"shape": list(value.shape), "dtype": str(value.dtype)}}
+    return None
 
 
 def _loaded(module: str, name: str) -> Any:

@@ -19,7 +19,7 @@ import ast
 from collections.abc import Mapping
 from typing import Any, Final
 
-from coda.log.sites import Group, Sites, bodies, has_docstring, is_silent
+from coda.log import Group, Sites, bodies, has_docstring, is_silent
 from coda.runtime.instrument_hooks import SCALARS, Site, summary
 
 _LOAD: Final = ast.Load()
