@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -47,8 +51,6 @@ MODULE_OF = {
 
 
 def test_every_dependency_is_used_and_every_import_declared() -> None:
-    import sys
-
     used = {found.module for path in modules() for found in imports(path)}
     outside = {name.partition(".")[0] for name in used} - set(sys.stdlib_module_names) - {"coda"}
     homes = {MODULE_OF.get(name, name): name for name in declared()}
@@ -61,14 +63,32 @@ def test_every_dependency_is_used_and_every_import_declared() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_to_files(page: object) -> None:
-    from pathlib import Path
-
-    assert isinstance(page, Path)
+def test_links_lead_to_files(page: Path) -> None:
     prose = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", prose)
     local = [target for target in targets if "://" not in target and not target.startswith("mailto:")]
     assert not [target for target in local if not (page.parent / target).exists()]
+
+
+@pytest.mark.slow
+def test_the_readme_s_python_runs_as_it_stands(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", text("README.md"), flags=re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", block],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "45"
+    assert lines[-1] == "True"
+    assert [line.split(" ", 1)[1] for line in lines if " line " in line] == [
+        "line 1 total = sum(range(10))",
+        "line 2 print(total)",
+    ]
 
 
 def test_the_readme_keeps_a_place_for_the_demo() -> None:
