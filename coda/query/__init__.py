@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from coda.query.chain import Chain, Link
+from coda.query.execute import Group, Result, query
+from coda.query.hits import Hit
+from coda.query.lineage import why
 from coda.query.parse import parse
-from coda.query.tree import Query, Why
+from coda.query.tree import VERBS, Query, Why
 
-__all__ = ["Query", "Why", "parse"]
+__all__ = ["VERBS", "Chain", "Group", "Hit", "Link", "Query", "Result", "Why", "parse", "query", "why"]

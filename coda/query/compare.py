@@ -8,8 +8,10 @@ is incomplete. The wrong alternative is to compare a summary as if it were the v
 
 from __future__ import annotations
 
+import base64
 import operator
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 from coda.query.globs import path_glob, text_glob
@@ -34,7 +36,7 @@ _ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_TEXT_TAGS = frozenset({"datetime", "date", "time", "timedelta", "decimal", "path", "uuid", "complex"})
+_TEXT_TAGS = frozenset({"datetime", "date", "time", "path", "uuid"})
 _CONTAINERS = frozenset({"str", "bytes", "bytearray", "list", "tuple", "dict", "set", "frozenset"})
 _LIST_TAGS = frozenset({"tuple", "set", "frozenset"})
 
@@ -141,13 +143,26 @@ def plain(data: Any) -> Any:
         return _pairs(value)
     if tag in ("opaque", "summary"):
         return Summary(data)
-    if tag == "int" and isinstance(value, str):
-        return int(value) if len(value) < 4000 else NOT_KNOWN
-    if tag == "float" and isinstance(value, str):
-        return float(value)
-    if tag in _TEXT_TAGS:
-        return value if isinstance(value, str) else NOT_KNOWN
-    return NOT_KNOWN
+    return _scalar(tag, value) if isinstance(value, str) else NOT_KNOWN
+
+
+def _scalar(tag: str, value: str) -> Any:
+    """Gives a scalar that JSON has no form of; a time span is counted in nanoseconds, as in a query."""
+    try:
+        if tag == "int":
+            return int(value, 0) if value.startswith(("0x", "-0x")) else int(value)
+        if tag == "float":
+            return float(value)
+        if tag == "decimal":
+            return Decimal(value)
+        if tag == "timedelta":
+            return int(value) * 1000
+        if tag in ("str", "bytes", "bytearray"):
+            errors = "surrogatepass" if tag == "str" else "backslashreplace"
+            return base64.b64decode(value).decode("utf-8", errors)
+    except (ValueError, ArithmeticError):
+        return NOT_KNOWN
+    return value if tag in _TEXT_TAGS else NOT_KNOWN
 
 
 def _pairs(value: Any) -> Any:
@@ -183,7 +198,7 @@ def _equal(found: Any, literal: Literal) -> bool | None:
         return found is None and literal.value is None
     if isinstance(found, bool) or isinstance(literal.value, bool):
         return found is literal.value or found == literal.text
-    if isinstance(found, int | float):
+    if isinstance(found, int | float | Decimal):
         return not isinstance(literal.value, str) and found == literal.value
     if isinstance(found, str):
         return found == literal.text
@@ -214,7 +229,9 @@ def _ordered(found: Any, order: Callable[[Any, Any], bool], literal: Literal) ->
         # A container or a text is not above or below a number; two texts may be, other objects too.
         return False if isinstance(literal.value, int | float) and found.type in _CONTAINERS else None
     numbers = isinstance(literal.value, int | float) and not isinstance(literal.value, bool)
-    if isinstance(found, int | float) and not isinstance(found, bool):
+    if isinstance(found, Decimal) and found.is_nan():
+        return False
+    if isinstance(found, int | float | Decimal) and not isinstance(found, bool):
         return order(found, literal.value) if numbers else False
     if isinstance(found, str) and not numbers:
         return order(found, literal.text)

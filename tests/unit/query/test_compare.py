@@ -30,6 +30,11 @@ FIELDS: dict[str, Any] = {
     "keyed": {"$": "dict", "v": [[1, "one"]]},
     "point": {"$": "record", "t": "Point", "v": {"x": 3}},
     "version": "17",
+    "price": {"$": "decimal", "v": "9.90"},
+    "took": {"$": "timedelta", "v": "2000000"},
+    "raw": {"$": "bytes", "v": "c2VjcmV0"},
+    "huge": {"$": "int", "v": "0x10000000000000000"},
+    "broken": {"$": "int", "v": "x"},
 }
 
 
@@ -79,6 +84,12 @@ FIELDS: dict[str, Any] = {
         ("frame > 3", None),
         ("frame = 3", None),
         ("frame.type = DataFrame", True),
+        ("price < 10", True),
+        ("price = 9.9", False),
+        ("took = 2s", True),
+        ("raw ~ sec*", True),
+        ("huge > 5", True),
+        ("broken > 5", None),
         ("not text ~ 'D*'", None),
         ("text ~ D* and size < 1", False),
         ("text ~ D* and size > 1", None),

@@ -1,0 +1,78 @@
+"""Which expressions of a call gave an argument: read from the text of the calling statement.
+
+Guarantee: names are given only when the text leaves one reading: one call of that function in the
+statement, no stars before the argument. Otherwise None: the caller then takes all names of the line and
+says that the link is inferred.
+"""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from collections.abc import Iterator, Sequence
+
+
+def names_for(source: str, function: str, parameter: str, parameters: Sequence[str]) -> frozenset[str] | None:
+    """Gives the names that the expression for a parameter reads.
+
+    Args:
+        source: text of the statement that called.
+        function: path of the called function, e.g. `Cart.add` or `f.<locals>.g`.
+        parameter: the parameter in question.
+        parameters: all parameters of the function, in order.
+
+    Returns:
+        The names; empty when the default was used; None when the text does not tell.
+    """
+    try:
+        tree = ast.parse(
+            textwrap.dedent(source) if not source.lstrip().startswith("elif") else source.lstrip()[2:]
+        )
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    owner, _, name = function.rpartition(".")
+    wanted = {name, owner.rpartition(".")[2]} if name == "__init__" else {name}
+    calls = [node for node in _header(tree) if isinstance(node, ast.Call) and _callee(node) in wanted]
+    if len(calls) != 1 or parameter not in parameters:
+        return None
+    return _argument(
+        calls[0], parameter, list(parameters), method=bool(owner) and not owner.endswith("<locals>")
+    )
+
+
+def _argument(
+    call: ast.Call, parameter: str, parameters: list[str], *, method: bool
+) -> frozenset[str] | None:
+    for keyword in call.keywords:
+        if keyword.arg == parameter:
+            return _names(keyword.value)
+    place = parameters.index(parameter)
+    if method:
+        if place == 0:
+            return _names(call.func.value) if isinstance(call.func, ast.Attribute) else None
+        place -= 1
+    if any(isinstance(arg, ast.Starred) for arg in call.args[: place + 1]):
+        return None
+    if place < len(call.args):
+        return _names(call.args[place])
+    return frozenset() if all(keyword.arg for keyword in call.keywords) else None
+
+
+def _header(tree: ast.AST) -> Iterator[ast.AST]:
+    """Gives the nodes that the statement itself evaluates: the bodies of a compound one are others."""
+    stack: list[ast.AST] = list(getattr(tree, "body", []))[:1]
+    while stack:
+        node = stack.pop()
+        yield node
+        stack += [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.stmt)]
+
+
+def _callee(call: ast.Call) -> str | None:
+    function = call.func
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else None
+
+
+def _names(node: ast.AST) -> frozenset[str]:
+    return frozenset(inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name))

@@ -1,0 +1,117 @@
+"""Finders of files: `read`, `write`, `delete`.
+
+Guarantee: one hit for each access. A read is opening readable: one event, whether the code used the
+primitive, `open` or a library (`via` and `cause` tell). A write is the open and the content that was
+noticed afterwards, merged to one hit, so nothing is counted twice; a rename onto a path is a write of
+it, since that is how careful programs write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from coda.log import BlockFinished, FileDeleted, FileOpened, FileRead, FileRenamed, FileWrote, TraceEvent
+from coda.query.hits import Hit
+from coda.query.order import Pending
+from coda.query.scan import Scan, size_text
+
+
+def find_reads(scan: Scan) -> Iterator[Hit]:
+    """Gives one hit for each file opened readable; failed attempts only when `error` is asked for."""
+    match = scan.path_test()
+    with_failed = "error" in scan.asked
+    for event in scan.events(scan.first):
+        if scan.past(event.seq):
+            return
+        record = event.record
+        if not isinstance(record, FileRead) or not match(record.path, record.given):
+            continue
+        if record.error is not None and not with_failed:
+            scan.note("failed attempt to read; `where error != null` lists them")
+            continue
+        state = record.error if record.error is not None else size_text(record.size)
+        yield scan.hit(event, record.path, f"{record.via}, {state}")
+
+
+def find_deletes(scan: Scan) -> Iterator[Hit]:
+    """Gives one hit for each file or empty directory that went away."""
+    match = scan.path_test()
+    for event in scan.events(scan.first):
+        if scan.past(event.seq):
+            return
+        if isinstance(event.record, FileDeleted) and match(event.record.path):
+            yield scan.hit(event, event.record.path, f"by {event.record.by}")
+
+
+def find_writes(scan: Scan) -> Iterator[Hit]:
+    """Gives one hit for each file that was written, with what was noticed of it."""
+    return _Writes(scan).find()
+
+
+class _Writes:
+    """Joins each open for writing with the content that was noticed after it."""
+
+    def __init__(self, scan: Scan) -> None:
+        self.scan = scan
+        self.match = scan.path_test()
+        self.pending: Pending[Hit] = Pending()
+        self.settled: set[str] = set()
+
+    def find(self) -> Iterator[Hit]:
+        for event in self.scan.events():
+            record = event.record
+            if isinstance(record, FileOpened):
+                if self.match(record.path, record.given):
+                    self.settled.discard(record.path)
+                    hit = self.scan.hit(
+                        event, record.path, f"open {record.mode}".rstrip(), opened=event.seq, via="open"
+                    )
+                    self.pending.open(record.path, hit)
+            elif isinstance(record, FileWrote):
+                self.wrote(event, record)
+            elif isinstance(record, FileRenamed):
+                if self.match(record.to):
+                    hit = self.scan.hit(
+                        event, record.to, f"renamed from {record.path}", opened=None, via="rename"
+                    )
+                    self.pending.put(hit)
+            elif isinstance(record, BlockFinished):
+                # A block's writes are noticed at its end at the latest.
+                self.pending.give_up()
+            yield from self.pending.take()
+        self.pending.give_up()
+        yield from self.pending.take()
+
+    def wrote(self, event: TraceEvent, record: FileWrote) -> None:
+        """Completes the open of the same path, or stands alone when a tool or process wrote."""
+        opened = self.pending.peek(record.path) if record.by == "agent" else None
+        if opened is None:
+            # A later notice of an access that was told already is no second write.
+            again = record.by == "agent" and record.path in self.settled
+            if not again and self.match(record.path):
+                self.pending.put(self.hit(event, record, None))
+            return
+        self.settled.add(record.path)
+        self.pending.settle(record.path, self.hit(event, record, opened))
+
+    def hit(self, event: TraceEvent, record: FileWrote, opened: Hit | None) -> Hit:
+        what = "new" if record.before is None else "changed"
+        detail = f"{record.by}, {what}, {size_text(record.size)}"
+        if opened is None:
+            return self.scan.hit(event, record.path, detail, opened=None, via=self.via(event, record))
+        made = self.scan.hit(event, record.path, detail, opened=opened.seq, via="open")
+        # The line is that of the open: the content is noticed at some later event.
+        place = {
+            name: getattr(opened, name) for name in ("block", "turn", "file", "line", "function", "source")
+        }
+        given = {"given": opened.fields.get("given"), "mode": opened.fields.get("mode")}
+        return msgspec.structs.replace(made, **place, fields=made.fields | given)
+
+    def via(self, event: TraceEvent, record: FileWrote) -> str:
+        if event.cause is None:
+            return record.by
+        cause = self.scan.cause(event.cause)
+        name = getattr(cause.record, "name", None) or getattr(cause.record, "via", None)
+        return str(name) if name else cause.type

@@ -1,0 +1,362 @@
+"""`why NAME`: the statements, calls and effects that a value came from.
+
+Guarantee: the chain follows the path that ran, not the text: a branch that was not taken and a loop turn
+that did not happen have no part in it, and a variable of the same name in another frame neither. It is
+computed from names: an alias is followed as far as a name leads to it. Conditions that only decided
+whether a line ran are not part of the chain. Cost: linear in the path up to the position.
+"""
+
+from __future__ import annotations
+
+import bisect
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from coda.errors import UsageError
+from coda.log import (
+    Effect,
+    FileRead,
+    LlmResponded,
+    Position,
+    ProcessFinished,
+    ToolReturned,
+    Trace,
+    TraceEvent,
+    open_trace,
+    render,
+)
+from coda.query.arguments import names_for
+from coda.query.chain import Chain, Link
+from coda.query.frames import DEFINITIONS, Frame, Frames
+
+_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*|\[\])*")
+_GLOBAL = re.compile(r"^\s*(?:.*;\s*)?(?:global|nonlocal)\s+([^\n;#]+)", re.MULTILINE)
+_CTX = re.compile(r"\bctx\.([^\W\d]\w*)")
+_GAP = 32
+"""Events after one statement that are looked at; a line that asks more often is shown by its first."""
+
+
+class _Found(NamedTuple):
+    """Where a name got its value: a statement, or the call that passed it as an argument."""
+
+    entry: int
+    argument: str | None
+    frame: Frame | None
+    certain: bool
+
+
+class _Node:
+    """A link in the making; the runs of one statement share it."""
+
+    def __init__(self, kind: str, entry: int, event: TraceEvent | None, name: str | None) -> None:
+        self.kind = kind
+        self.entry = entry
+        self.event = event
+        self.name = name
+        self.certain = True
+        self.times = 1
+        self.children: list[_Node] = []
+        self.value: Any = None
+        self.captured = False
+
+
+def why(trace: Trace | str | Path, name: str, at: str | None = None) -> Chain:
+    """Gives where the value of a name came from.
+
+    Args:
+        trace: an open trace, a path or a run id.
+        name: a variable, or a dotted target such as `obj.total`, `rows[]`, `ctx.total`.
+        at: position; None is the end of the run.
+
+    Raises:
+        UsageError: the name or the position is none.
+    """
+    opened = trace if isinstance(trace, Trace) else open_trace(trace)
+    if _NAME.fullmatch(name) is None:
+        raise UsageError(f"{name!r} is not a variable: give a name, or a target such as obj.total", name=name)
+    position = opened.position(at) if at is not None else Position(opened.count())
+    return _Lineage(opened, name, position).chain()
+
+
+class _Lineage:
+    def __init__(self, trace: Trace, name: str, position: Position) -> None:
+        self.trace = trace
+        self.name = name
+        self.position = position
+        self.frames = Frames(trace, position)
+        self.nodes: dict[tuple[int, str | None], _Node] = {}
+        self.done: dict[int, frozenset[str] | None] = {}
+        self.work: list[tuple[int, frozenset[str] | None, _Node]] = []
+        self.globals: dict[int, frozenset[str]] = {}
+        self.blocks: dict[int, _Node] = {}
+
+    def chain(self) -> Chain:
+        frames = self.frames
+        here = frames.here
+        found = self.look_up(here, self.name, len(frames.ids)) if here is not None else None
+        roots: list[_Node] = []
+        if found is not None:
+            root = self.link(found, self.name, None)
+            roots.append(root)
+            while self.work:
+                self.expand(*self.work.pop())
+            self.attach_replies(root)
+        return Chain(
+            run=self.trace.run,
+            trace=str(self.trace.path),
+            name=self.name,
+            position=str(self.position),
+            links=tuple(self.links(roots)),
+            incomplete=tuple(self.gaps()),
+        )
+
+    def gaps(self) -> Iterable[str]:
+        """Gives what keeps the chain from being whole."""
+        level = self.trace.started.level
+        if level == "effects":
+            yield "incomplete: the run was recorded at level effects, which lists no lines"
+        elif self.frames.elided:
+            count = f"{self.frames.elided:,}"
+            yield f"incomplete: {count} lines before the position were elided; a replay knows them"
+        threads = next(self.trace.events(0, self.position.seq, types={"thread.started"}), None)
+        if threads is not None:
+            yield f"incomplete: threads ran from event {threads.seq} on, and lines do not tell whose they are"
+
+    # --- where a name got its value -------------------------------------------------------------
+
+    def look_up(self, frame: Frame, name: str, before: int) -> _Found | None:
+        """Finds the last store of a name that a frame sees before an entry."""
+        base = re.split(r"[.\[]", name, maxsplit=1)[0]
+        certain = not frame.guessed
+        if frame.key[1] != 0 and base not in self.declared(frame):
+            entry = self.last(frame.number, name, base, before, frame)
+            if entry is not None:
+                return _Found(entry, None, None, certain)
+            if base in frame.args or base in self.parameters(frame):
+                return _Found(frame.caller, base, frame, certain) if frame.caller >= 0 else None
+            outer = self.enclosing(frame)
+            if outer is not None:
+                found = self.look_up(outer, name, before)
+                if found is not None and self.is_local(found, outer):
+                    return found._replace(certain=False)
+        return self.in_module(frame, name, base, before)
+
+    def in_module(self, frame: Frame, name: str, base: str, before: int) -> _Found | None:
+        """Finds the last store in the globals, by module code or by a function that declares the name."""
+        entries = [self.last(frame.module, name, base, before, frame)]
+        for unit in self.frames.walk.units:
+            module = "__main__" if unit.block is not None else unit.file
+            if module == frame.module and base in self.declared_in(unit.table.base):
+                scopes = (f"{module}\0{function}" for function in unit.table.functions[1:])
+                entries += [self.last(scope, name, base, before, frame) for scope in scopes]
+        known = [entry for entry in entries if entry is not None]
+        return _Found(max(known), None, None, not frame.guessed) if known else None
+
+    def last(self, scope: int | str, name: str, base: str, before: int, frame: Frame) -> int | None:
+        """Gives the last entry that stored a name, or its whole object, and had stored it by then."""
+        best: int | None = None
+        for key in {name, base}:
+            entries = self.frames.stores.get((scope, key), ())
+            place = bisect.bisect_left(entries, before)
+            while place:
+                place -= 1
+                entry = entries[place]
+                if best is not None and entry <= best:
+                    break
+                if not self.counts_for(entry, key, name, frame):
+                    continue
+                best = entry
+                break
+        return best
+
+    def counts_for(self, entry: int, key: str, name: str, frame: Frame) -> bool:
+        """Whether an entry really changed the name: it had ended, it did not raise, it was its target."""
+        static = self.frames.static(self.frames.ids[entry])
+        if self.frames.is_active(entry, frame) and static.kind not in ("for", "asyncfor", "with", "while"):
+            return False
+        if key != name and static.changes is None and all(target != key for _, target in static.stores):
+            return False  # another attribute of the same object
+        return not self.frames.raised(entry, key)
+
+    def is_local(self, found: _Found, frame: Frame) -> bool:
+        return found.argument is not None or self.frames.frame_of[found.entry] == frame.number
+
+    def declared(self, frame: Frame) -> frozenset[str]:
+        """Names that a unit declares global or nonlocal, when a function of it could mean them."""
+        return self.declared_in(frame.key[0])
+
+    def declared_in(self, base: int) -> frozenset[str]:
+        known = self.globals.get(base)
+        if known is None:
+            source = self.frames.walk.unit(base).source
+            names = {name.strip() for found in _GLOBAL.finditer(source) for name in found[1].split(",")}
+            known = self.globals[base] = frozenset(names)
+        return known
+
+    def parameters(self, frame: Frame) -> list[str]:
+        """Gives the parameters of a frame's function, in order."""
+        bindings, bound = self.frames.walk.unit(frame.key[0]).table, self.frames
+        first = next((n for n, row in enumerate(bindings.statements) if row.function == frame.key[1]), None)
+        unit = bound.walk.unit(frame.key[0])
+        return [
+            binding.name
+            for number, binding in enumerate(bindings.bindings)
+            if binding.statement == first and bound.is_argument(unit.statements_end + number)
+        ]
+
+    def enclosing(self, frame: Frame) -> Frame | None:
+        """Gives the newest frame of the function that a closure was made in."""
+        outer = frame.function.rpartition(".<locals>.")[0]
+        if not outer:
+            return None
+        for candidate in reversed(self.frames.frames[: frame.number]):
+            if candidate.function == outer and candidate.key[0] == frame.key[0]:
+                return candidate
+        return None
+
+    # --- the slice ------------------------------------------------------------------------------
+
+    def link(self, found: _Found, name: str, parent: _Node | None) -> _Node:
+        """Takes a store, or the call that passed an argument, into the chain."""
+        frames = self.frames
+        names: frozenset[str] | None = None
+        certain = found.certain
+        value = None
+        if found.argument is not None and found.frame is not None:
+            source = frames.walk.statement(frames.ids[found.entry]).source
+            names = names_for(source, found.frame.function, found.argument, self.parameters(found.frame))
+            certain = certain and names is not None
+            if found.argument in found.frame.args:
+                value = (found.argument, found.frame.args[found.argument])
+        else:
+            kept = frames.values.get((found.entry, name))
+            if kept:
+                value = (name, kept[-1][1])
+            certain = certain and frames.static(frames.ids[found.entry]).changes is None
+        return self.add(found.entry, names, name, value, certain, parent)
+
+    def add(
+        self, entry: int, names: frozenset[str] | None, name: str | None, value: tuple[str, Any] | None,
+        certain: bool, parent: _Node | None,
+    ) -> _Node:  # fmt: skip
+        key = (self.frames.ids[entry], name)
+        node = self.nodes.get(key)
+        if node is None:
+            node = self.nodes[key] = _Node("line", entry, None, name)
+            if value is not None:
+                node.name, node.value, node.captured = value[0], value[1], True
+            if parent is not None:
+                parent.children.append(node)
+        elif entry not in self.done and entry != node.entry:
+            node.times += 1
+        node.certain = node.certain and certain
+        done = self.done.get(entry, frozenset())
+        if done is not None and (names is None or not names <= done):
+            self.done[entry] = None if names is None else names | done
+            self.work.append((entry, names, node))
+        return node
+
+    def expand(self, entry: int, names: frozenset[str] | None, node: _Node) -> None:
+        """Follows what a statement read: names, calls of agent functions, effects."""
+        frames = self.frames
+        static = frames.static(frames.ids[entry])
+        frame = frames.frames[frames.frame_of[entry]]
+        loads = list(static.loads) if names is None else sorted(names)
+        if names is None:
+            loads += [base for base, target in static.stores if target != base and base not in loads]
+            source = frames.walk.statement(frames.ids[entry]).source if "ctx" in loads else ""
+            loads = [f"ctx.{name}" for name in _CTX.findall(source)] + [
+                name for name in loads if name != "ctx"
+            ]
+            self.attach_effects(entry, node)
+            for number in frames.children.get(entry, ()):
+                child = frames.frames[number]
+                if child.gave >= 0:
+                    self.add(child.gave, None, None, None, not child.guessed, node)
+        for name in dict.fromkeys(loads):
+            found = self.look_up(frame, name, entry)
+            if found is None or found.entry < 0:
+                continue
+            if found.argument is None and frames.static(frames.ids[found.entry]).kind in DEFINITIONS:
+                continue
+            self.link(found, name, node)
+
+    def attach_effects(self, entry: int, node: _Node) -> None:
+        """Adds what the world answered while a statement ran."""
+        if len(node.children) > _GAP:
+            return
+        frames = self.frames
+        info = frames.walk.statement(frames.ids[entry])
+        after = frames.next_in_frame[entry]
+        gaps = [entry] if after < 0 or after == entry + 1 else [entry, after - 1]
+        for place in gaps:
+            start = frames.seqs[place] + 1
+            stop = frames.seqs[place + 1] if place + 1 < len(frames.seqs) else self.position.seq
+            stop = min(stop, start + _GAP)
+            if stop <= start:
+                continue
+            for event in self.trace.events(start, stop):
+                elsewhere = event.line is not None and not info.line <= event.line <= info.end_line
+                if event.type == "block.finished":
+                    break
+                if not elsewhere and isinstance(_effect(event), str):
+                    node.children.append(_Node("effect", place, event, None))
+
+    def attach_replies(self, root: _Node) -> None:
+        """Adds, for each block that took part, the model's reply that wrote it."""
+        numbers = {self.frames.block_of(node.entry) for node in self.nodes.values()}
+        blocks = {block.number: block for block in self.trace.blocks if block.number in numbers}
+        turns = {block.turn for block in blocks.values()} - {None}
+        if not turns:
+            return
+        for event in self.trace.events(0, self.position.seq, types={"llm.responded"}):
+            if event.turn in turns:
+                root.children.append(_Node("model", -1, event, None))
+
+    # --- the answer -----------------------------------------------------------------------------
+
+    def links(self, roots: list[_Node]) -> Iterable[Link]:
+        stack = [(node, 0) for node in reversed(roots)]
+        while stack:
+            node, depth = stack.pop()
+            yield self.made(node, depth)
+            children = sorted(node.children, key=lambda child: (child.kind == "model", -self.seq(child)))
+            stack += [(child, depth + 1) for child in reversed(children)]
+
+    def seq(self, node: _Node) -> int:
+        return node.event.seq if node.event is not None else self.frames.seqs[node.entry]
+
+    def made(self, node: _Node, depth: int) -> Link:
+        certainty = "recorded" if node.certain else "inferred"
+        event = node.event
+        if event is not None:
+            return Link(
+                depth=depth, kind=node.kind, seq=event.seq, block=event.block, file=event.file,
+                line=event.line, function=event.function, source=event.source or None,
+                certainty=certainty, what=_effect(event) or "",
+            )  # fmt: skip
+        info = self.frames.walk.statement(self.frames.ids[node.entry])
+        return Link(
+            depth=depth, kind="line", seq=self.seq(node), block=self.frames.block_of(node.entry),
+            file=info.file, line=info.line, function=info.function,
+            source=info.source.strip().partition("\n")[0], name=node.name, value=node.value,
+            captured=node.captured, certainty=certainty, times=node.times,
+        )  # fmt: skip
+
+
+def _effect(event: TraceEvent) -> str | None:
+    """Gives an answer of the world as text, None for events that are none."""
+    record = event.record
+    if isinstance(record, ToolReturned):
+        return f"{record.name} -> {render(record.value, width=60)}" if record.ok else f"{record.name} raised"
+    if isinstance(record, FileRead):
+        return f"file {record.path} ({record.size} bytes)"
+    if isinstance(record, ProcessFinished):
+        return f"process -> exit {record.code}, {render(record.stdout, width=60)}"
+    if isinstance(record, LlmResponded):
+        return f"the model's reply: {render(record.text, width=60)}"
+    if isinstance(record, Effect) or event.type == "effect":
+        return f"{event.name} = {render(event.value, width=60)}"
+    return None
