@@ -164,6 +164,7 @@ METRIC_CALLS = "coda.calls"
 METRIC_ERRORS = "coda.errors"
 METRIC_LIMITS = "coda.limits"
 METRIC_LOG_BYTES = "coda.log.bytes"
+METRIC_UNREAD_BYTES = "coda.log.unread.bytes"
 METRIC_UNREADABLE = "coda.runs.unreadable"
 
 METRICS: dict[str, tuple[str, str]] = {
@@ -180,6 +181,7 @@ METRICS: dict[str, tuple[str, str]] = {
     METRIC_ERRORS: ("counter", "Exceptions that left a block or a call, by type and where."),
     METRIC_LIMITS: ("counter", "Things that could not be recorded or allowed, by kind."),
     METRIC_LOG_BYTES: ("gauge", "Bytes of all traces, without blobs."),
+    METRIC_UNREAD_BYTES: ("gauge", "Bytes of traces that these metrics do not count yet."),
     METRIC_UNREADABLE: ("gauge", "Traces in the run directory that could not be read."),
 }
 """Metric name -> kind and description. Durations are in seconds."""
