@@ -105,7 +105,8 @@ class ScriptedLLM:
 
 def _parse(text: str, path: str) -> list[Reply]:
     """Cuts a script into replies."""
-    lines = text.splitlines(keepends=True)
+    # Not `splitlines`: it would also count form feeds and others that no editor counts.
+    lines = [line + "\n" for line in text.split("\n")]
     marks = [
         (number, found) for number, line in enumerate(lines) if (found := _MARK.fullmatch(line.rstrip()))
     ]

@@ -11,7 +11,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from coda.runtime.beneath import Beneath, write_whole
@@ -45,10 +45,14 @@ class Places:
 
     Args:
         root: an existing folder.
+        hidden: paths that no listing shows: the trace that is being written, when it is in the root.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, root: str | os.PathLike[str], *, hidden: Iterable[str | os.PathLike[str]] = ()
+    ) -> None:
         self.root = os.path.realpath(root)
+        self._hidden = frozenset(os.path.realpath(path) for path in hidden)
 
     def resolve(self, path: str | os.PathLike[str]) -> str:
         """Gives a path relative to the root, with all links resolved; `.` for the root itself.
@@ -105,6 +109,9 @@ class Places:
         with self._beneath(parts) as folder:
             with os.scandir(folder.fd) as rows:
                 found = [(row.name, _is_folder(row), row.is_symlink()) for row in rows]
+        if self._hidden:
+            above = os.path.join(self.root, *parts)
+            found = [row for row in found if os.path.join(above, row[0]) not in self._hidden]
         return sorted(found)
 
     def replace(self, rel: str, data: bytes) -> tuple[list[str], os.stat_result]:

@@ -9,7 +9,7 @@ of `bash` does to files is not told here but found by comparing the workspace (R
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from coda.runtime.beneath import read_whole
@@ -37,6 +37,7 @@ class Primitives:
         root: an existing folder.
         env: the whole environment of shell commands; an allow list of this process's when None.
         on_file: told of each access to a file or folder, right after it.
+        hidden: paths that ls, glob and grep leave out: the trace that is being written.
         bash_timeout_s: time limit of a command that has none of its own.
         max_read_bytes: most that one `read` gives.
         max_output_bytes: most that is kept of each stream of a command.
@@ -49,12 +50,13 @@ class Primitives:
         *,
         env: Mapping[str, str] | None = None,
         on_file: OnFile | None = None,
+        hidden: Iterable[str | os.PathLike[str]] = (),
         bash_timeout_s: float = 30.0,
         max_read_bytes: int = 5_000_000,
         max_output_bytes: int = 1_000_000,
         max_kept_bytes: int = 64 << 20,
     ) -> None:
-        self._places = Places(root)
+        self._places = Places(root, hidden=hidden)
         self._on_file = on_file
         self._max_read_bytes = max_read_bytes
         self._max_kept_bytes = max_kept_bytes
@@ -253,28 +255,6 @@ class Primitives:
                 mtime_ns=found.st_mtime_ns,
             )
         )
-
-
-def primitive_tools(
-    root: str | os.PathLike[str],
-    env: Mapping[str, str],
-    note: Callable[[str, str, bytes | None, bytes | None, str], None],
-) -> list[Tool]:
-    """Gives the primitives on a root as tools, for the sandbox.
-
-    Args:
-        root: the workspace.
-        env: the whole environment of shell commands.
-        note: told of each access that succeeded: `read`, `wrote` or `listed`, path, content before and
-            after, name of the primitive. Folders that a write made are left to the comparison that
-            follows each act.
-    """
-
-    def tell(access: FileAccess) -> None:
-        if access.error is None and access.op != "made":
-            note(access.op, access.path, access.before, access.after, access.via)
-
-    return Primitives(root, env=env, on_file=tell).tools()
 
 
 def _check_range(offset: int, limit: int | None) -> None:
