@@ -1,8 +1,10 @@
 """The log: records, writer, reader, blobs, values, positions, runs. See docs/log-format.md."""
 
 from coda.log.blobs import BlobStore
+from coda.log.check import Damage, Report, check_trace
 from coda.log.codec import decode_record
 from coda.log.decoding import from_envelope, is_exact
+from coda.log.describing import describe
 from coda.log.display import mask, mask_data, sanitise
 from coda.log.events import (
     CODES,
@@ -58,12 +60,13 @@ from coda.log.events import (
     Unknown,
     UserMessage,
     tag_of,
-)  # fmt: skip
+)
 from coda.log.files import Torn
+from coda.log.listing import RunInfo, list_runs, run_info
 from coda.log.positions import Position
 from coda.log.reader import BlockInfo, Placed, Trace, TurnInfo, open_trace
 from coda.log.rendering import render
-from coda.log.runs import find_run, is_run_id, new_run_id, run_directory
+from coda.log.runs import find_run, is_run_id, locate, new_run_id, run_directory
 from coda.log.sites import Group, Sites, analyse, bodies, first_line_of, has_docstring, is_silent
 from coda.log.traceevent import Stored, TraceEvent
 from coda.log.units import StatementInfo, UnitInfo, Units, unit_from
@@ -76,21 +79,110 @@ from coda.log.values import (
     summarise,
     to_envelope,
     type_name,
-)  # fmt: skip
+)
 from coda.log.writer import TraceWriter
 
 __all__ = [
-    "CODES", "SCHEMA_VERSION", "TYPES", "Binding", "BlobRef", "BlobStore", "BlockFinished",
-    "BlockInfo", "BlockStarted", "CtxDeleted", "CtxMutated", "CtxSet", "Effect", "Elided", "Event",
-    "ExceptionRaised", "FileChanged", "FileDeleted", "FileListed", "FileMade", "FileOpened",
-    "FileRead", "FileRenamed", "FileWrote", "ForkApplied", "Group", "Header", "Import", "LimitHit",
-    "Lines", "LlmRequested", "LlmResponded", "Located", "NetConnected", "Note", "Opaque", "Output",
-    "Parent", "Placed", "Position", "ProcessFinished", "ProcessStarted", "Record", "RecordValue",
-    "RunFinished", "RunResumed", "RunStarted", "SandboxStarted", "Seal", "Signal", "Sites",
-    "Statement", "StatementInfo", "Stored", "Summary", "Table", "ThreadStarted", "ToolCalled",
-    "ToolDeclared", "ToolReturned", "Torn", "Trace", "TraceEvent", "TraceWriter", "TurnFinished",
-    "TurnInfo", "TurnStarted", "UnitInfo", "Units", "Unknown", "UserMessage", "analyse", "bodies",
-    "decode_record", "encode_text", "find_run", "first_line_of", "from_envelope", "has_docstring",
-    "is_exact", "is_run_id", "is_silent", "mask", "mask_data", "new_run_id", "open_trace", "render",
-    "run_directory", "sanitise", "summarise", "tag_of", "to_envelope", "type_name", "unit_from",
-]  # fmt: skip
+    "CODES",
+    "SCHEMA_VERSION",
+    "TYPES",
+    "Binding",
+    "BlobRef",
+    "BlobStore",
+    "BlockFinished",
+    "BlockInfo",
+    "BlockStarted",
+    "CtxDeleted",
+    "CtxMutated",
+    "CtxSet",
+    "Damage",
+    "Effect",
+    "Elided",
+    "Event",
+    "ExceptionRaised",
+    "FileChanged",
+    "FileDeleted",
+    "FileListed",
+    "FileMade",
+    "FileOpened",
+    "FileRead",
+    "FileRenamed",
+    "FileWrote",
+    "ForkApplied",
+    "Group",
+    "Header",
+    "Import",
+    "LimitHit",
+    "Lines",
+    "LlmRequested",
+    "LlmResponded",
+    "Located",
+    "NetConnected",
+    "Note",
+    "Opaque",
+    "Output",
+    "Parent",
+    "Placed",
+    "Position",
+    "ProcessFinished",
+    "ProcessStarted",
+    "Record",
+    "RecordValue",
+    "Report",
+    "RunFinished",
+    "RunInfo",
+    "RunResumed",
+    "RunStarted",
+    "SandboxStarted",
+    "Seal",
+    "Signal",
+    "Sites",
+    "Statement",
+    "StatementInfo",
+    "Stored",
+    "Summary",
+    "Table",
+    "ThreadStarted",
+    "ToolCalled",
+    "ToolDeclared",
+    "ToolReturned",
+    "Torn",
+    "Trace",
+    "TraceEvent",
+    "TraceWriter",
+    "TurnFinished",
+    "TurnInfo",
+    "TurnStarted",
+    "UnitInfo",
+    "Units",
+    "Unknown",
+    "UserMessage",
+    "analyse",
+    "bodies",
+    "check_trace",
+    "decode_record",
+    "describe",
+    "encode_text",
+    "find_run",
+    "first_line_of",
+    "from_envelope",
+    "has_docstring",
+    "is_exact",
+    "is_run_id",
+    "is_silent",
+    "list_runs",
+    "locate",
+    "mask",
+    "mask_data",
+    "new_run_id",
+    "open_trace",
+    "render",
+    "run_directory",
+    "run_info",
+    "sanitise",
+    "summarise",
+    "tag_of",
+    "to_envelope",
+    "type_name",
+    "unit_from",
+]

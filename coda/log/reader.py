@@ -35,7 +35,7 @@ from coda.log.events import (
 )
 from coda.log.files import LogFile, Torn
 from coda.log.positions import Position, parse_position
-from coda.log.runs import find_run
+from coda.log.runs import find_run, locate
 from coda.log.traceevent import TraceEvent
 from coda.log.units import StatementInfo, UnitInfo, Units, unit_from
 from coda.log.walk import Walker
@@ -92,12 +92,7 @@ def open_trace(path: str | os.PathLike[str]) -> Trace:
         UsageError: there is no such trace.
         LogError: it is not a trace, or its parent cannot be found.
     """
-    given = Path(path)
-    if given.is_dir():
-        given = given / "trace.jsonl"
-    elif not given.exists():
-        given = find_run(str(path)) or given
-    return Trace(given)
+    return Trace(locate(path))
 
 
 class Trace:
@@ -319,7 +314,7 @@ class Trace:
             return Walker(run=self.run, units=Units(), fetch=self._fetch, types=types)
         block = self.block_of(start)
         turn = self.turn_of(start)
-        units = Units(unit for unit, seq in self._all_units() if seq < start)
+        units = Units(self.units(start))
         begun = block.seq if block is not None else start
         return Walker(
             run=self.run,
@@ -431,15 +426,17 @@ class Trace:
         except MissingBlob:
             return b""
 
-    def _all_units(self) -> Iterator[tuple[UnitInfo, int]]:
-        """Units with the event that brought them."""
+    def units(self, before: int | None = None) -> Iterator[UnitInfo]:
+        """Gives the code units that came in before an event, oldest first; None gives all."""
         if self.parent is not None:
-            yield from ((unit, seq) for unit, seq in self.parent._all_units() if seq < self.first_seq)
+            limit = self.first_seq if before is None else min(before, self.first_seq)
+            yield from self.parent.units(limit)
         self.file.index()
         for _, record in self.file.structure:
-            unit = unit_from(record, self._fetch)
-            if unit is not None and isinstance(record, Event):
-                yield unit, record.seq
+            if isinstance(record, Event) and (before is None or record.seq < before):
+                unit = unit_from(record, self._fetch)
+                if unit is not None:
+                    yield unit
 
     def _read_structure(self) -> None:
         """Brings blocks, turns and units up to date with the file."""
@@ -453,9 +450,8 @@ class Trace:
             if self.parent is not None:
                 blocks = [_opened(b, self.first_seq) for b in self.parent.blocks if b.seq < self.first_seq]
                 turns = [_reopened(t, self.first_seq) for t in self.parent.turns if t.seq < self.first_seq]
-                for unit, seq in self.parent._all_units():
-                    if seq < self.first_seq:
-                        self._units.add(unit)
+                for unit in self.parent.units(self.first_seq):
+                    self._units.add(unit)
             self._blocks, self._turns = blocks, turns
         new = self.file.structure[self._structured :]
         self._structured = len(self.file.structure)

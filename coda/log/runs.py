@@ -8,6 +8,7 @@ tails of files and never fails on a damaged one: it is listed with what is wrong
 from __future__ import annotations
 
 import datetime
+import os
 import re
 import secrets
 from pathlib import Path
@@ -37,6 +38,14 @@ def run_directory(root: Path | str | None = None) -> Path:
 def is_run_id(text: str) -> bool:
     """Tells whether a text can be a run id."""
     return _RUN_ID.fullmatch(text) is not None
+
+
+def locate(path: str | os.PathLike[str]) -> Path:
+    """Gives the trace file that a user means: a file, a run's directory, or a run id."""
+    given = Path(path)
+    if given.is_dir():
+        return given / TRACE_NAME
+    return given if given.exists() else find_run(os.fspath(path)) or given
 
 
 def find_run(run: str, start: Path | str | None = None) -> Path | None:
