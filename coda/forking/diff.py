@@ -11,13 +11,14 @@ Memory: about twenty bytes an event that the runs do not share by construction.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 from coda.forking.align import Match, align, gaps
 from coda.forking.difference import Blocks, CallChange, Change, Counts, Diff, Difference, Join, Place
 from coda.forking.ends import Ends, compare_files, compare_output, ends_of
-from coda.forking.places import place_of
+from coda.forking.places import places_of
 from coda.forking.reading import Reading, Scoped, Side, bound_before, read_both
 from coda.forking.strands import LINE, Bound, Strand, digest, parts, shared_prefix
 from coda.log import (
@@ -91,8 +92,11 @@ class _Comparison:
 
     def result(self) -> Diff:
         a_ends, b_ends = ends_of(self.a), ends_of(self.b)
-        first_pair, first = self._first()
+        pair, first = self._first()
+        hunks = list(islice(self._hunks(), LISTED))
+        join = None if pair is None else self._join(pair)
         calls = list(self._calls())
+        show = _Shown(self.a, self.b, [*hunks, *filter(None, [first, join])], calls[:LISTED])
         ctx = tuple(_ctx_changes(a_ends, b_ends))
         files = tuple(compare_files(self.a, self.b, a_ends, b_ends))
         output = dict(self._output())
@@ -104,14 +108,14 @@ class _Comparison:
             b=self.b.run,
             equal=first is None and ends_equal,
             shared=self.start,
-            first=first,
-            join=None if first_pair is None else self._join(first_pair),
+            first=None if first is None else show.difference(first),
+            join=None if join is None else show.join(join),
             counts=self._counts(calls),
             blocks=blocks,
-            hunks=tuple(self._hunks()),
+            hunks=tuple(show.difference(hunk) for hunk in hunks),
             variables=tuple(self._variables())[:LISTED],
             ctx=ctx,
-            calls=tuple(self._call_places(calls[:LISTED])),
+            calls=tuple(show.call(call) for call in calls[:LISTED]),
             output=output,
             files=files,
             outcome=outcome,
@@ -121,7 +125,7 @@ class _Comparison:
 
     # --- where ---------------------------------------------------------------------------------
 
-    def _first(self) -> tuple[_Pair | None, Difference | None]:
+    def _first(self) -> tuple[_Pair | None, _Spot | None]:
         """The earliest difference, and the pair of strands that it is in."""
         found: list[tuple[tuple[int, int], _Pair, tuple[int, int, int, int], bool]] = []
         for pair in self.pairs:
@@ -135,10 +139,10 @@ class _Comparison:
         if not found:
             return None, None
         _, pair, gap, is_path = min(found, key=lambda entry: entry[0])
-        return pair, self._difference(pair, gap, "path" if is_path else "value")
+        return pair, self._spot(pair, gap, "path" if is_path else "value")
 
     def _first_changed(self, pair: _Pair) -> tuple[int, int] | None:
-        """The first step with another value; the answer to a line's call rather than the line that bound it."""
+        """The first step with another value; an answer rather than the line that bound it."""
         first: tuple[int, int] | None = None
         for a_at, b_at in pair.changed():
             if first is None:
@@ -151,28 +155,25 @@ class _Comparison:
                 break
         return first
 
-    def _difference(self, pair: _Pair, gap: tuple[int, int, int, int], kind: str) -> Difference:
+    def _spot(self, pair: _Pair, gap: tuple[int, int, int, int], kind: str) -> _Spot:
         a_at, a_end, b_at, b_end = gap
         path = kind == "path"
-        return Difference(
+        return _Spot(
             kind=kind,
-            a=self._place(self.a, pair.a, a_at) if a_at < a_end else None,
-            b=self._place(self.b, pair.b, b_at) if b_at < b_end else None,
+            a=pair.a.seq(a_at) if a_at < a_end else None,
+            b=pair.b.seq(b_at) if b_at < b_end else None,
             after=self._line_before(pair.a, a_at),
             a_lines=self._lines(pair.a, a_at, a_end) if path else 0,
             b_lines=self._lines(pair.b, b_at, b_end) if path else 0,
         )
 
-    def _line_before(self, strand: Strand, at: int) -> Place | None:
+    def _line_before(self, strand: Strand, at: int) -> int | None:
         for index in range(at - 1, -1, -1):
             if self.line_numbers[strand.tokens[index]]:
-                return self._place(self.a, strand, index)
+                return strand.seq(index)
         return None
 
-    def _place(self, trace: Trace, strand: Strand, index: int) -> Place:
-        return place_of(trace, strand.seq(index))
-
-    def _join(self, pair: _Pair) -> Join | None:
+    def _join(self, pair: _Pair) -> _Spot | None:
         """Where the pair takes one path again, after the last difference within it."""
         last: tuple[int, int] | None = None
         for _, a_end, _, b_end in pair.gaps():
@@ -182,16 +183,12 @@ class _Comparison:
                 last = a_at + 1, b_at + 1
         if last is None or last[0] >= len(pair.a.tokens) or last[1] >= len(pair.b.tokens):
             return None
-        return Join(a=self._place(self.a, pair.a, last[0]), b=self._place(self.b, pair.b, last[1]))
+        return _Spot("join", pair.a.seq(last[0]), pair.b.seq(last[1]))
 
-    def _hunks(self) -> Iterator[Difference]:
-        listed = 0
+    def _hunks(self) -> Iterator[_Spot]:
         for pair in self.pairs:
             for gap in pair.gaps():
-                if listed == LISTED:
-                    return
-                listed += 1
-                yield self._difference(pair, gap, "path")
+                yield self._spot(pair, gap, "path")
 
     # --- how much ------------------------------------------------------------------------------
 
@@ -243,15 +240,6 @@ class _Comparison:
             if kind.type in _CALLS:
                 found.append((kind.name or kind.type, strand.seq(index)))
         return found
-
-    def _call_places(self, calls: list[_Call]) -> Iterator[CallChange]:
-        for call in calls:
-            yield CallChange(
-                kind=call.kind,
-                name=call.name,
-                a=None if call.a is None else place_of(self.a, call.a),
-                b=None if call.b is None else place_of(self.b, call.b),
-            )
 
     def _variables(self) -> Iterator[Change]:
         left, right = self._bound(self.reading.a), self._bound(self.reading.b)
@@ -317,6 +305,44 @@ class _Call(NamedTuple):
     name: str
     a: int | None
     b: int | None
+
+
+class _Spot(NamedTuple):
+    """A difference, or a joint, by event numbers."""
+
+    kind: str
+    a: int | None
+    b: int | None
+    after: int | None = None
+    a_lines: int = 0
+    b_lines: int = 0
+
+
+class _Shown:
+    """Numbers turned into places, each file read once for all of them."""
+
+    def __init__(self, a: Trace, b: Trace, spots: Iterable[_Spot], calls: Iterable[_Call]) -> None:
+        seqs = [(spot.a, spot.after, spot.b) for spot in spots] + [(call.a, None, call.b) for call in calls]
+        self.a = places_of(a, [seq for here, after, _ in seqs for seq in (here, after) if seq is not None])
+        self.b = places_of(b, [there for _, _, there in seqs if there is not None])
+
+    def difference(self, spot: _Spot) -> Difference:
+        return Difference(
+            kind=spot.kind, a=self._at(self.a, spot.a), b=self._at(self.b, spot.b),
+            after=self._at(self.a, spot.after), a_lines=spot.a_lines, b_lines=spot.b_lines,
+        )  # fmt: skip
+
+    def join(self, spot: _Spot) -> Join | None:
+        a, b = self._at(self.a, spot.a), self._at(self.b, spot.b)
+        return None if a is None or b is None else Join(a=a, b=b)
+
+    def call(self, call: _Call) -> CallChange:
+        a, b = self._at(self.a, call.a), self._at(self.b, call.b)
+        return CallChange(kind=call.kind, name=call.name, a=a, b=b)
+
+    @staticmethod
+    def _at(places: dict[int, Place], seq: int | None) -> Place | None:
+        return None if seq is None else places.get(seq)
 
 
 def _strand(side: Side, index: int | None) -> Strand:

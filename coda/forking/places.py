@@ -5,6 +5,8 @@ Guarantee: bounded text for any event of any size; secrets are masked where it i
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from coda.forking.difference import Place
@@ -27,21 +29,52 @@ from coda.log import (
 
 _WIDTH = 72
 _LOOK_AHEAD = 8  # events: the calls that one line makes before it binds
+_WINDOW, _NEAR = 4096, 512  # events that are read in one pass
 
 
-def place_of(trace: Trace, seq: int) -> Place:
-    """Gives an event as a person finds it."""
-    event = trace.event(seq)
+def places_of(trace: Trace, seqs: Iterable[int]) -> dict[int, Place]:
+    """Gives events as a person finds them, by number.
+
+    Cost: wanted events that are close to one another are read in one pass, since a large batch of lines
+    is unpacked whole each time.
+    """
+    wanted = sorted(set(seqs))
+    found: dict[int, Place] = {}
+    count = trace.count()
+    while wanted:
+        end = bisect_right(wanted, wanted[0] + _WINDOW)
+        while end < len(wanted) and wanted[end] - wanted[end - 1] <= _NEAR:
+            end += 1
+        group, wanted = wanted[:end], wanted[end:]
+        events = trace.events(group[0], min(count, group[-1] + _LOOK_AHEAD))
+        found.update(_places_in(events, set(group)))
+    return found
+
+
+def _places_in(events: Iterable[TraceEvent], wanted: set[int]) -> Iterator[tuple[int, Place]]:
+    line: TraceEvent | None = None  # waits for what it bound: handed out with an event that follows
+    for event in events:
+        if line is not None and (event.bound or event.type == "line"):
+            yield line.seq, _place(line, _bound(event))
+            line = None
+        if event.seq in wanted:
+            if event.type == "line":
+                line = event
+            else:
+                yield event.seq, _place(event, describe(event))
+    if line is not None:
+        yield line.seq, _place(line, "")
+
+
+def _place(event: TraceEvent, what: str) -> Place:
     return Place(
-        seq=seq, type=event.type, block=event.block, file=event.file, line=event.line,
-        function=event.function, source=event.source or None, what=describe(trace, event),
+        seq=event.seq, type=event.type, block=event.block, file=event.file, line=event.line,
+        function=event.function, source=event.source or None, what=what,
     )  # fmt: skip
 
 
-def describe(trace: Trace, event: TraceEvent) -> str:
-    """Gives what happened, in a few words; for a line, what it bound."""
-    if event.type == "line":
-        return _bound_by(trace, event)
+def describe(event: TraceEvent) -> str:
+    """Gives what happened, in a few words."""
     match event.record:
         case ToolCalled() as call:
             words = [*(render(arg, width=40) for arg in call.args)]
@@ -79,14 +112,8 @@ def _other(event: TraceEvent) -> str:
     return cut(f"{name} {render(event.value, width=_WIDTH)}".strip())
 
 
-def _bound_by(trace: Trace, event: TraceEvent) -> str:
-    """What a line bound: the reader hands it out with an event that follows, the next line at the latest."""
-    for after in trace.events(event.seq + event.n, min(trace.count(), event.seq + event.n + _LOOK_AHEAD)):
-        if after.bound:
-            return cut(", ".join(f"{name} = {render(value, width=40)}" for name, value in after.bound))
-        if after.type == "line":
-            break
-    return ""
+def _bound(event: TraceEvent) -> str:
+    return cut(", ".join(f"{name} = {render(value, width=40)}" for name, value in event.bound))
 
 
 def _raised(error: dict[str, Any] | None) -> str:

@@ -20,6 +20,7 @@ from coda.forking.strands import (
     Strand,
     Vocabulary,
     digest,
+    naming,
     parts,
     step_of,
 )
@@ -180,7 +181,7 @@ class Side:
                         strand.mix(number)
             else:
                 raise LogError(
-                    f"{self.trace.path} event {seq}: statement {entry} is in no table; see coda check",
+                    f"damaged trace: event {seq}: statement {entry} is in no table; see coda check",
                     seq=seq,
                 )
 
@@ -219,6 +220,9 @@ def scope_of(a: Trace, b: Trace) -> Scope:
 
 def read_both(a: Trace, b: Trace, start: int) -> Reading:
     """Reads two runs from event `start` on (the length of the prefix that they share)."""
+    for trace in (a, b):
+        with naming(trace):
+            _ = trace.blocks, trace.started
     words, scope = Vocabulary(), scope_of(a, b)
     pairs = match_blocks(a.blocks, b.blocks)
     a_names, b_names = Names({}, {}), Names({}, {})

@@ -14,10 +14,12 @@ import re
 from array import array
 from bisect import bisect_right
 from collections.abc import Container, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import msgspec
 
+from coda.errors import LogError
 from coda.forking.align import Shape, tokens
 from coda.log import (
     Event,
@@ -188,6 +190,17 @@ def shared_prefix(a: Trace, b: Trace) -> int:
     return shared
 
 
+@contextmanager
+def naming(trace: Trace) -> Iterator[None]:
+    """Puts the name of a trace into the complaints about it: a comparison reads two."""
+    try:
+        yield
+    except LogError as error:
+        if str(trace.path) in error.message:
+            raise
+        raise type(error)(f"{trace.path}: {error.message}", **error.facts) from error
+
+
 class Part(NamedTuple):
     """A record, of whose events only start <= seq < stop are meant (its own, unless an edge cuts it)."""
 
@@ -208,16 +221,21 @@ def parts(
         types: types of record to decode; None is all.
     """
     for segment in lineage(trace):
-        end = min((at for at in (segment.stop, stop) if at is not None), default=None)
-        for placed in segment.trace.records(own=True, types=types):
-            record = placed.record
-            if not isinstance(record, Event | Unknown) or record.seq < 0:
-                continue
-            if end is not None and record.seq >= end:
-                break
-            after = record.seq + getattr(record, "n", 1)
-            if after > start:
-                yield Part(record, max(start, record.seq), after if end is None else min(end, after))
+        with naming(segment.trace):
+            yield from _parts_of(segment, start, stop, types)
+
+
+def _parts_of(segment: Segment, start: int, stop: int | None, types: Container[str] | None) -> Iterator[Part]:
+    end = min((at for at in (segment.stop, stop) if at is not None), default=None)
+    for placed in segment.trace.records(own=True, types=types):
+        record = placed.record
+        if not isinstance(record, Event | Unknown) or record.seq < 0:
+            continue
+        if end is not None and record.seq >= end:
+            break
+        after = record.seq + getattr(record, "n", 1)
+        if after > start:
+            yield Part(record, max(start, record.seq), after if end is None else min(end, after))
 
 
 def digest(value: Any) -> int:

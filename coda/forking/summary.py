@@ -57,9 +57,9 @@ def _spot(place: Place) -> str:
 def _amount(diff: Diff) -> Iterator[str]:
     counts = diff.counts
     if counts.a_only_lines or counts.b_only_lines:
-        yield f"{_many(counts.b_only_lines, 'line')} instead of {counts.a_only_lines}"
+        yield f"{_many(counts.b_only_lines, 'line')} instead of {counts.a_only_lines:,}"
     elif counts.a_only or counts.b_only:
-        yield f"{_many(counts.b_only, 'event')} instead of {counts.a_only}"
+        yield f"{_many(counts.b_only, 'event')} instead of {counts.a_only:,}"
     elif counts.other_values:
         yield f"{_many(counts.other_values, 'step')} with other values"
     if counts.calls:
@@ -154,7 +154,7 @@ def _paths(hunks: Sequence[Difference], diff: Diff) -> list[str]:
     for hunk in hunks[:3]:
         place = hunk.after or hunk.a or hunk.b
         if place is not None:
-            amount = f"{_many(hunk.b_lines, 'line')} instead of {hunk.a_lines}"
+            amount = f"{_many(hunk.b_lines, 'line')} instead of {hunk.a_lines:,}"
             lines.append(f"after event {place.seq}, {_spot(place)}: {amount}")
     if len(hunks) > 3:
         more = "at least " if len(diff.hunks) == 100 else ""
