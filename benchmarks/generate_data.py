@@ -7,7 +7,7 @@ from __future__ import annotations
 
 LINES_AN_ITERATION = 8
 
-_LOOP = '''\
+_LOOP = """\
 def weigh(value, step):
     if value % 3 == 0:
         return value + step
@@ -24,7 +24,7 @@ for number in range({iterations}):
     total = total + score
     last = score
 print(total, kept, last)
-'''
+"""
 
 
 def tight_loop(lines: int) -> str:

@@ -112,7 +112,12 @@ def run_python(*arguments: str, folder: Path | None = None) -> str:
         WrongResult: it failed; the message holds the end of its standard error.
     """
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False, env=environment()
+        [sys.executable, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
     )
     if done.returncode:
         raise WrongResult(f"{' '.join(arguments)} ended with {done.returncode}: {done.stderr[-800:]}")
@@ -148,20 +153,26 @@ def table(figures: Sequence[Figure]) -> str:
     """Gives the figures as text: name, figure, spread, target, whether it is met."""
     rows = [("figure", "value", "least .. most", "target", "")]
     for figure in figures:
-        bound = "" if figure.target is None else f"{'>=' if figure.more_is_better else '<='} {figure.target:g}"
+        bound = (
+            "" if figure.target is None else f"{'>=' if figure.more_is_better else '<='} {figure.target:g}"
+        )
         met = {None: "", True: "met", False: "MISSED"}[figure.meets]
         spread = f"{figure.spread.least:.3g} .. {figure.spread.most:.3g}"
         rows.append((figure.name, f"{figure.value:.3g} {figure.unit}", spread, bound, met))
     widths = [max(len(row[at]) for row in rows) for at in range(5)]
     return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(widths[at]) for at, cell in enumerate(row[1:], 1))]).rstrip()
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(widths[at]) for at, cell in enumerate(row[1:], 1))]
+        ).rstrip()
         for row in rows
     )
 
 
 def report(figures: Sequence[Figure]) -> dict[str, object]:
     """Gives the figures and the machine as one JSON object."""
-    rows = [{**asdict(figure), "spread": figure.spread._asdict(), "meets": figure.meets} for figure in figures]
+    rows = [
+        {**asdict(figure), "spread": figure.spread._asdict(), "meets": figure.meets} for figure in figures
+    ]
     return {"schema": "coda.bench/1", "machine": machine(), "figures": rows}
 
 

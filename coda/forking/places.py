@@ -7,25 +7,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from coda.forking.difference import Place
-from coda.log import (
-    BlockFinished,
-    BlockStarted,
-    Elided,
-    FileRenamed,
-    LlmResponded,
-    ProcessFinished,
-    ProcessStarted,
-    RunFinished,
-    ToolCalled,
-    ToolReturned,
-    Trace,
-    TraceEvent,
-    UserMessage,
-    render,
-)
+from coda.log import Trace, TraceEvent, describe, render
 
 _WIDTH = 72
 _LOOK_AHEAD = 8  # events: the calls that one line makes before it binds
@@ -61,7 +45,7 @@ def _places_in(events: Iterable[TraceEvent], wanted: set[int]) -> Iterator[tuple
             if event.type == "line":
                 line = event
             else:
-                yield event.seq, _place(event, describe(event))
+                yield event.seq, _place(event, cut(describe(event)))
     if line is not None:
         yield line.seq, _place(line, "")
 
@@ -73,52 +57,8 @@ def _place(event: TraceEvent, what: str) -> Place:
     )  # fmt: skip
 
 
-def describe(event: TraceEvent) -> str:
-    """Gives what happened, in a few words."""
-    match event.record:
-        case ToolCalled() as call:
-            words = [*(render(arg, width=40) for arg in call.args)]
-            words += [f"{name}={render(value, width=40)}" for name, value in call.kwargs.items()]
-            return cut(f"{call.name}({', '.join(words)})")
-        case ToolReturned() as answer:
-            return cut(render(answer.value, width=_WIDTH) if answer.ok else _raised(answer.error))
-        case ProcessStarted() as process:
-            return cut(" ".join(process.argv))
-        case ProcessFinished() as process:
-            return f"exit status {process.code}" if process.error is None else _raised(process.error)
-        case LlmResponded() | UserMessage() as message:
-            return cut(message.text)
-        case BlockStarted() as block:
-            return f"block {block.block} starts"
-        case BlockFinished() as block:
-            return f"block {block.block} ends: {block.outcome}"
-        case RunFinished() as run:
-            return f"run ends: {run.outcome}"
-        case Elided() as elided:
-            return f"{elided.n} lines not listed"
-        case FileRenamed() as renamed:
-            return cut(f"{renamed.path} -> {renamed.to}")
-        case _:
-            return _other(event)
-
-
-def _other(event: TraceEvent) -> str:
-    path = getattr(event.record, "path", None) or getattr(event.record, "module", None)
-    if path:
-        return cut(str(path))
-    name = event.name or getattr(event.record, "kind", None) or ""
-    if event.value is None:
-        return cut(str(name))
-    return cut(f"{name} {render(event.value, width=_WIDTH)}".strip())
-
-
 def _bound(event: TraceEvent) -> str:
     return cut(", ".join(f"{name} = {render(value, width=40)}" for name, value in event.bound))
-
-
-def _raised(error: dict[str, Any] | None) -> str:
-    error = error or {}
-    return cut(f"raised {error.get('type', 'an exception')}: {error.get('message', '')}".rstrip(": "))
 
 
 def cut(text: str, width: int = _WIDTH) -> str:

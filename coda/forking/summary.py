@@ -185,7 +185,7 @@ def _call(call: CallChange) -> str:
         return f"removed {a or call.name}"
     if call.kind == "added":
         return f"added {b or call.name}"
-    return f"{call.name}, other {call.kind}: {_short(a, 60)} -> {_short(b, 60)}"
+    return f"other {call.kind}: {_short(a, 60)} -> {_short(b, 60)}"
 
 
 def _many(count: int, noun: str) -> str:

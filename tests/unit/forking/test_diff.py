@@ -76,7 +76,7 @@ def test_the_same_code_that_branches_otherwise_names_the_deciding_line(tmp_path:
     assert found.first is not None
     assert found.first.kind == "value"  # the answer comes before the branch that it decides
     assert found.first.a is not None
-    assert (found.first.a.type, found.first.a.what) == ("tool.returned", "10")
+    assert (found.first.a.type, found.first.a.what) == ("tool.returned", "ask gave 10")
     hunk = found.hunks[0]
     assert hunk.after is not None
     assert (hunk.after.line, hunk.after.source) == (4, "if n > limit:")
