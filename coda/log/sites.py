@@ -85,18 +85,21 @@ class _Reads(NamedTuple):
     walruses: tuple[ast.NamedExpr, ...]
 
 
-def analyse(tree: ast.Module, *, base: int, future_annotations: bool = False) -> Sites:
+def analyse(
+    tree: ast.Module, *, base: int, future_annotations: bool = False, docstring: bool = True
+) -> Sites:
     """Gives the statement table of a module's tree, and where its hooks belong.
 
     Args:
         tree: a tree as parsed; it is not changed.
         base: id of the first statement.
         future_annotations: whether an earlier cell's `from __future__ import annotations` holds here.
+        docstring: whether a text at the very beginning is the module's docstring.
 
     Returns:
         Statements numbered in source order, bindings in the order in which their places are met.
     """
-    return _Analysis(base, future_annotations).run(tree)
+    return _Analysis(base, future_annotations).run(tree, docstring)
 
 
 def has_docstring(body: list[ast.stmt]) -> bool:
@@ -137,8 +140,8 @@ class _Analysis:
         self.through: dict[ast.Assign | ast.AnnAssign | ast.NamedExpr, Group] = {}
         self.stack: list[tuple[ast.stmt, _Scope]] = []
 
-    def run(self, tree: ast.Module) -> Sites:
-        self.push(tree.body, _Scope("module", "", 0), docstring=True)
+    def run(self, tree: ast.Module, docstring: bool) -> Sites:
+        self.push(tree.body, _Scope("module", "", 0), docstring=docstring)
         while self.stack:
             self.visit(*self.stack.pop())
         table = Table(
@@ -163,7 +166,8 @@ class _Analysis:
         number = len(self.statements)
         self.rows[node] = number
         stores = list(_stores(node))
-        reads = _reads(self.expressions(node, scope))
+        parameters = frozenset(p.name for p in getattr(node, "type_params", ()))
+        reads = _reads(self.expressions(node, scope), parameters)
         stores += [walrus.target.id for walrus in reads.walruses]
         self.statements.append(
             Statement(
@@ -211,7 +215,9 @@ class _Analysis:
             for case in node.cases:
                 yield case.pattern
                 yield from [case.guard] if case.guard is not None else []
-        elif isinstance(node, ast.Try) or type(node).__name__ == "TryStar":
+        elif _is_type_alias(node):
+            yield node.value  # type: ignore[attr-defined]
+        elif isinstance(node, ast.Try | ast.TryStar):
             yield from (h.type for h in getattr(node, "handlers", ()) if h.type is not None)
         else:
             yield from (child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.stmt))
@@ -401,14 +407,15 @@ def _pattern_names(pattern: ast.pattern) -> list[str]:
 
 # --- reads ------------------------------------------------------------------------------------------
 
-_NOTHING: frozenset[str] = frozenset()
 
+def _reads(roots: Iterable[ast.AST], hidden: frozenset[str]) -> _Reads:
+    """Names that the expressions read, in source order, without those that they bind for themselves.
 
-def _reads(roots: Iterable[ast.AST]) -> _Reads:
-    """Names that the expressions read, in source order, without those that they bind for themselves."""
+    Names in `hidden` are bound by the statement around them: its type parameters.
+    """
     found: list[tuple[int, int, str]] = []
     walruses: list[ast.NamedExpr] = []
-    stack: list[tuple[ast.AST, frozenset[str], bool]] = [(root, _NOTHING, False) for root in roots]
+    stack: list[tuple[ast.AST, frozenset[str], bool]] = [(root, hidden, False) for root in roots]
     while stack:
         node, own, deferred = stack.pop()
         if isinstance(node, ast.Name):

@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from coda.log import Group, Sites, bodies, has_docstring, is_silent
-from coda.runtime.instrument_hooks import SCALARS, Site, summary
+from coda.runtime.instrument_hooks import SCALARS, Budget, Buffer, Site, Values, summary
 
 _LOAD: Final = ast.Load()
 _STORE: Final = ast.Store()
-_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_OWNERS = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)  # of docstrings
 _DOUBLED_LINES = 20
 """A passing value that is longer than this is not written twice; its hook is called each time."""
 
@@ -59,49 +59,61 @@ class _Place:
         return ast.Expr(value=self.call(self.attribute(holder, "append"), argument), **self.where)
 
 
-class Rewriter:
-    """Rewrites one tree in place.
+class Hooks(NamedTuple):
+    """What the hooks of one unit are made of."""
+
+    lines: Buffer
+    values: Values
+    limit: int | None
+    """Values at each site; None for no capture at all."""
+    triggers: Mapping[int, object]
+    """Statement id to an object whose `append` is called there instead of the buffer's."""
+    first: int
+    """The first placeholder integer; the source must contain none as large."""
+
+
+class Written(NamedTuple):
+    """What the compiled tree needs to run."""
+
+    objects: list[object]
+    """What stands for each placeholder, in order."""
+    budget: Budget
+
+
+def rewrite(tree: ast.Module, sites: Sites, hooks: Hooks) -> Written:
+    """Writes the hooks into a tree, in place.
 
     Args:
-        sites: what `analyse` said of this very tree.
-        first: first placeholder integer; the source must contain none as large.
-        lines, values: the two buffers.
-        limit: values at each site, or None for no capture at all.
-        triggers: statement id to an object whose `append` is called there instead of the buffer's.
+        tree: the tree that `sites` was made from.
+        sites: what `analyse` said of it.
+        hooks: what to write.
     """
+    return _Rewriter(sites, hooks).rewrite(tree)
 
-    def __init__(
-        self,
-        sites: Sites,
-        *,
-        first: int,
-        lines: Any,
-        values: Any,
-        limit: int | None,
-        triggers: Mapping[int, object],
-    ) -> None:
+
+class _Rewriter:
+    """One rewriting of one tree."""
+
+    def __init__(self, sites: Sites, hooks: Hooks) -> None:
         self.sites = sites
+        self.hooks = hooks
+        self.limit = hooks.limit
         self.base = sites.table.base
         self.first_binding = self.base + len(sites.table.statements)
-        self.first = first
-        self.limit = limit
-        self.triggers = triggers
         self.budget: list[Site] = []
         self.objects: list[object] = []
-        self.lines = self._hold(lines)
-        self.values = self._hold(values)
+        self.lines = self._hold(hooks.lines)
+        self.values = self._hold(hooks.values)
         self.type = self._hold(type)
         self.scalars = self._hold(SCALARS)
         self.summary = self._hold(summary)
-        self._buffers = (lines, values)
 
     def _hold(self, thing: object) -> int:
         """Gives the placeholder that stands for an object."""
         self.objects.append(thing)
-        return self.first + len(self.objects) - 1
+        return self.hooks.first + len(self.objects) - 1
 
-    def rewrite(self, tree: ast.Module) -> None:
-        """Puts the hooks into the tree."""
+    def rewrite(self, tree: ast.Module) -> Written:
         if self.limit is not None:
             for node, group in self.sites.through.items():
                 self._pass_through(node, group)
@@ -109,6 +121,7 @@ class Rewriter:
         while pending:
             body, owner = pending.pop()
             self._body(body, owner, pending)
+        return Written(self.objects, Budget(self.budget))
 
     def _body(
         self,
@@ -118,7 +131,7 @@ class Rewriter:
     ) -> None:
         written: list[ast.stmt] = []
         rest = iter(list(body))
-        if isinstance(owner, (*_DEFINITIONS, ast.Module)) and has_docstring(body):
+        if isinstance(owner, _OWNERS) and has_docstring(body) and body[0] not in self.sites.rows:
             written.append(next(rest))
         head = self.sites.heads.get(owner) if owner is not None and self.limit is not None else None
         for node in rest:
@@ -153,12 +166,12 @@ class Rewriter:
     def _line(self, node: ast.stmt, number: int) -> ast.stmt:
         decorators: list[ast.expr] = getattr(node, "decorator_list", [])
         place = _Place(decorators[0] if decorators else node)
-        buffer = self._hold(self.triggers[number]) if number in self.triggers else self.lines
+        buffer = self._hold(self.hooks.triggers[number]) if number in self.hooks.triggers else self.lines
         return place.append(buffer, place.constant(number))
 
     def _site(self, group: Group) -> int:
         ids = tuple(self.first_binding + binding for binding in group.bindings)
-        site = Site(ids, self.limit, *self._buffers)
+        site = Site(ids, self.limit, self.hooks.lines, self.hooks.values)
         self.budget.append(site)
         return self._hold(site)
 
