@@ -132,8 +132,8 @@ def _binary(tag: str, value: Any, room: int) -> str:
     cut = text[: (room + 3) // 3 * 4] if room < len(text) else text
     try:
         data = base64.b64decode(cut)
+        if tag == "str":
+            return repr(data.decode("utf-8", "surrogatepass" if cut == text else "replace"))
     except (ValueError, binascii.Error):
         return f"<damaged {tag}>"
-    if tag == "str":
-        return repr(data.decode("utf-8", "surrogatepass" if cut == text else "replace"))
     return repr(data) if tag == "bytes" else f"bytearray({data!r})"

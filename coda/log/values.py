@@ -91,13 +91,18 @@ class _TooBig(Exception):
     """The envelope would pass its limit."""
 
 
+def _is_heap(kind: type) -> bool:
+    """Whether a class was made in Python; asked of `type` itself, past any metaclass."""
+    return bool(type.__dict__["__flags__"].__get__(kind) & _HEAP_TYPE)
+
+
 def type_name(kind: type) -> str:
     """Gives the qualified name of a class without asking its metaclass; builtins without module."""
-    space = type.__dict__["__dict__"].__get__(kind)
-    module = space.get("__module__") if kind.__flags__ & _HEAP_TYPE else None
     name: str = type.__dict__["__qualname__"].__get__(kind)
-    if type(module) is not str:
-        module = type.__dict__["__module__"].__get__(kind) if not kind.__flags__ & _HEAP_TYPE else None
+    if _is_heap(kind):
+        module = type.__dict__["__dict__"].__get__(kind).get("__module__")
+    else:
+        module = type.__dict__["__module__"].__get__(kind)
     return name if type(module) is not str or module == "builtins" else f"{module}.{name}"
 
 
@@ -123,7 +128,7 @@ def to_envelope(value: object, *, max_bytes: int = MAX_VALUE_BYTES, store: BlobS
         return summarise(value)
     except (RecursionError, MemoryError, RuntimeError):
         # Too near the interpreter's limits, or another thread resized the container.
-        return {"$": "opaque", "t": type_name(type(value)), "r": "", "n": None}
+        return {"$": "opaque", "t": encode_safe(type_name(type(value))), "r": "", "n": None}
 
 
 def summarise(value: object) -> dict[str, Any]:
@@ -145,7 +150,7 @@ def summarise(value: object) -> dict[str, Any]:
         size = len(value)  # type: ignore[arg-type]
     elif kind is int:
         size = value.bit_length()  # type: ignore[attr-defined]
-    return {"$": "summary", "t": type_name(kind), "n": size, "h": head}
+    return {"$": "summary", "t": encode_safe(type_name(kind)), "n": size, "h": head}
 
 
 def _first(items: Iterable[Any], count: int) -> Iterable[Any]:
@@ -161,7 +166,7 @@ def _leaf(value: object) -> Any:
         return encode_text(value[:32])  # type: ignore[index]
     if kind is bool or value is None or kind is float or (kind is int and value.bit_length() < 64):  # type: ignore[attr-defined]
         return _Encoder(1000).encode(value, 0)
-    return {"$": "opaque", "t": type_name(kind), "r": "", "n": None}
+    return {"$": "opaque", "t": encode_safe(type_name(kind)), "r": "", "n": None}
 
 
 def encode_text(text: str) -> Any:
@@ -263,7 +268,7 @@ class _Encoder:
         fields = _fields_of(value)
         if fields is None:
             return _opaque(value)
-        return self.of_record(type_name(type(value)), fields, depth)
+        return self.of_record(encode_safe(type_name(type(value))), fields, depth)
 
     def of_record(self, name: str, fields: dict[str, Any], depth: int) -> Any:
         return {"$": "record", "t": name, "v": self.of_dict(fields, depth)}
@@ -325,7 +330,7 @@ def _fields_of(value: object) -> dict[str, Any] | None:
         if type(names) is tuple and len(names) == tuple.__len__(value) and _all_text(names):  # type: ignore[arg-type]
             return dict(zip(names, tuple.__iter__(value), strict=True))  # type: ignore[arg-type]
         return None
-    if any(base is not object and not base.__flags__ & _HEAP_TYPE for base in mro):
+    if any(base is not object and not _is_heap(base) for base in mro):
         return None  # built on a builtin, whose own content the fields would not hold
     declared = next((s["__dataclass_fields__"] for s in spaces if "__dataclass_fields__" in s), None)
     if type(declared) is dict and all(type(field) is dataclasses.Field for field in declared.values()):
