@@ -56,7 +56,7 @@ class ViewerApp(App[None]):
     CSS_PATH = "viewer.tcss"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q", "quit", "Quit"),
+        Binding("q", "quit", "quit"),
         Binding("t", "light_or_dark", "Light or dark", show=False),
     ]
 

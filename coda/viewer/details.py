@@ -6,6 +6,7 @@ way, and the values of an older position are not shown as the present ones.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from typing import Final
 
 from coda.errors import CodaError
@@ -29,6 +30,7 @@ from coda.viewer.timeline import CALL
 
 TABS: Final = ("variables", "ctx", "output", "call", "talk", "event")
 _TALK_LAST = 400
+_CTX_LAST = 5000
 
 
 class Details:
@@ -124,7 +126,8 @@ class Details:
 
     def _ctx(self) -> list[Line]:
         timeline, moments = self._session.timeline, self._session.moments
-        seqs = [seq for seq in timeline.ctx if seq < self.seq]
+        stop = bisect_left(timeline.ctx, self.seq)
+        seqs = timeline.ctx[max(0, stop - _CTX_LAST) : stop]
         return ctx_lines((moments.record(timeline.record_of(seq)) for seq in seqs), self.seq)
 
     def _call(self) -> list[Line]:
@@ -149,10 +152,11 @@ class Details:
 
     def _talk(self) -> list[Line]:
         timeline, moments = self._session.timeline, self._session.moments
-        seqs = [seq for seq in timeline.talk if seq < self.seq or seq == self.seq]
-        lines = talk_lines(moments.record(timeline.record_of(seq)) for seq in seqs[-_TALK_LAST:])
-        if len(seqs) > _TALK_LAST:
-            lines.insert(0, (Span(f"{len(seqs) - _TALK_LAST} earlier messages are not shown", "faint"),))
+        stop = bisect_right(timeline.talk, self.seq)
+        start = max(0, stop - _TALK_LAST)
+        lines = talk_lines(moments.record(timeline.record_of(seq)) for seq in timeline.talk[start:stop])
+        if start:
+            lines.insert(0, (Span(f"{start} earlier messages are not shown", "faint"),))
         return lines
 
     def _event(self) -> list[Line]:

@@ -118,8 +118,7 @@ class Ledger:
             place = timeline.place(state.record)
             if place.seq >= seq:
                 break
-            last = state.record + 1 == timeline.records()
-            end = timeline.count if last else timeline.place(state.record + 1).seq
+            end = timeline.end_of(state.record)
             done = self._record(state, place.type, place.seq, min(seq, end))
             if seq < end:
                 state.seq = seq
@@ -206,8 +205,17 @@ def hits(
         if kind in ("lines", "elided"):
             found = moments.record(record, keep=False)
             if isinstance(found, Lines):
-                counts.update(found.ids)
+                counts.update(_own(timeline, moments, record, found))
             elif isinstance(found, Elided):
                 counts.update(dict(found.counts))
         record += 1
     return dict(counts)
+
+
+def _own(timeline: Timeline, moments: Moments, record: int, found: Lines) -> tuple[int, ...]:
+    """The entries of a record that belong to this run: a fork may have left in the middle of it."""
+    events = timeline.end_of(record) - found.seq
+    if events >= found.n:
+        return found.ids
+    stream = moments.stream(record)
+    return found.ids[: stream.events[events]] if events < len(stream.events) else found.ids

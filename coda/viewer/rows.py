@@ -156,8 +156,12 @@ def _line(moment: Moment) -> Describe:
     statement, unit = moment.statement, moment.unit
     if statement is None or unit is None:
         return Span("·", "faint"), (Span(f"statement {moment.id}", "muted"),)
-    label = [Span(f"{statement.line:>3} ", "gutter"), Span(clean(unit.text(statement.line).strip()), "text")]
+    text = clean(unit.text(statement.line))
+    indent = (len(text) - len(text.lstrip())) // 2
+    label = [Span(f"{statement.line:>3} ", "gutter"), Span(" " * min(indent, 8)), Span(text.strip(), "text")]
     for known in moment.bound:
+        if known.statement != moment.id:
+            continue  # an earlier statement's value that became known here: it would read as this line's
         label += [
             Span("  "),
             Span(clean(known.name), "faint"),
@@ -313,7 +317,7 @@ def _read(record: FileRead) -> Describe:
 
 def _fork(record: ForkApplied) -> Describe:
     changes = ", ".join(_change(change) for change in record.changes) or "no change"
-    return Span("⑂", "accent"), (
+    return Span("↳", "accent"), (
         Span(f"forked at {clean(record.position)}  ", "title"), Span(cut(changes, _WIDE), "value"),
     )  # fmt: skip
 

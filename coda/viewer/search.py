@@ -60,7 +60,9 @@ def find_text(timeline: Timeline, moments: Moments, text: str, cancelled: Cancel
         place = timeline.place(record)
         if place.type == "lines":
             stream = moments.stream(record, keep=False)
-            found.extend(place.seq + event for event in _in_stream(moments, stream, needle, known))
+            end = timeline.end_of(record) - place.seq
+            hits = _in_stream(moments, stream, needle, known)
+            found.extend(place.seq + event for event in hits if event < end)
         elif needle in moments.raw(record).decode("utf-8", "replace").casefold():
             found.append(place.seq)
     return found

@@ -39,13 +39,13 @@ class Session:
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
         self._chain = _chain(trace)
+        self._limits = _limits(self._chain)
         self.bytes = Bytes(tuple(link.path for link in self._chain))
         self.timeline = Timeline()
         self.moments = Moments(self.timeline, self.bytes, trace.blobs)
         self.complete = False
         """True once everything that the file held has been scanned."""
         self._stop = threading.Event()
-        self._version = 0
         self._row = lru_cache(maxsize=2048)(self._make_row)
 
     @property
@@ -86,11 +86,6 @@ class Session:
     def apply(self, batch: Batch) -> None:
         """Takes a batch into the timeline."""
         self.timeline.apply(batch)
-        self._version += 1
-
-    def touch(self) -> None:
-        """Forgets rows that were made for an earlier shape (folds changed)."""
-        self._version += 1
 
     def _scan(self, post: Post) -> None:
         try:
@@ -106,9 +101,9 @@ class Session:
         offset = 0
         for segment, link in enumerate(self._chain):
             own = segment == last
-            parent = None if own else self._chain[segment + 1].header.parent
-            limit = parent.seq if parent is not None else None
-            for batch in scan(link.path, segment=segment, limit=limit, cancelled=self._stop.is_set):
+            for batch in scan(
+                link.path, segment=segment, limit=self._limits[segment], cancelled=self._stop.is_set
+            ):
                 if self._stop.is_set():
                     return
                 if own:
@@ -147,11 +142,10 @@ class Session:
             finished, live = self.timeline.finished, self.live and self.complete
             return end_row(seq, self.timeline.outcome, finished=finished, live=live)
         group = self.timeline.opened_by(seq)
-        # A row changes only when its group does; an open group's version keeps its row fresh.
-        version = self._version if group is not None and (group.open or group.kind == CALL) else 0
-        return self._row(seq, version, group)
+        # A row changes only when its group does, and the group is part of the key.
+        return self._row(seq, group, self.live)
 
-    def _make_row(self, seq: int, version: int, group: Group | None) -> Row:
+    def _make_row(self, seq: int, group: Group | None, live: bool) -> Row:
         try:
             moment = self.moments.at(seq)
             answer = self.answer_of(group)
@@ -163,7 +157,7 @@ class Session:
                 Span("!", "error"),
                 (Span(clean(error.message), "error"),),
             )
-        return row(moment, self.timeline.depth(seq), group, answer, live=self.live)
+        return row(moment, self.timeline.depth(seq), group, answer, live=live)
 
     # --- questions -----------------------------------------------------------------------------
 
@@ -212,3 +206,13 @@ def _chain(trace: Trace) -> list[Trace]:
         links.append(link)
         link = link.parent
     return links[::-1]
+
+
+def _limits(chain: list[Trace]) -> list[int | None]:
+    """For each file of a chain, the first event that is no longer its own: the earliest place left later."""
+    limits: list[int | None] = [None]
+    for child in chain[:0:-1]:
+        parent = child.header.parent
+        left = [seq for seq in (limits[0], parent.seq if parent is not None else None) if seq is not None]
+        limits.insert(0, min(left, default=None))
+    return limits

@@ -224,6 +224,10 @@ class Timeline:
         """Number of records so far."""
         return len(self._seq)
 
+    def end_of(self, record: int) -> int:
+        """First number after the events of a record, as far as this run has them."""
+        return self._seq[record + 1] if record + 1 < len(self._seq) else self.count
+
     def type_of(self, record: int) -> str:
         """Type of the record with this index."""
         return self._types[self._type[record]]

@@ -280,13 +280,11 @@ class TimelineScreen(Screen[None]):
         group = self.timeline.opened_by(message.seq) if message.seq < self.timeline.count else None
         if group is not None:
             self.timeline.fold(group.key, not group.folded)
-            self.session.touch()
         self._show()
 
     def action_fold_blocks(self, folded: bool) -> None:
         """Folds or unfolds all blocks; a position inside goes to its block."""
         self.timeline.fold_all(BLOCK, folded)
-        self.session.touch()
         if self.timeline.hides(self.seq):
             self.seq = self.timeline.seq_of(self.timeline.row_of(self.seq))
         self._show()

@@ -30,6 +30,9 @@ class Bar(LineView, can_focus=False, inherit_bindings=False):
         return fit((Span(" "), *self.left), right, width) if row == 0 else None
 
 
+_SHORT = {"Variables": "Vars", "Conversation": "Talk", "Output": "Out"}
+
+
 class TabStrip(LineView, can_focus=False, inherit_bindings=False):
     """Names of tabs with their number keys; a click chooses one."""
 
@@ -50,7 +53,7 @@ class TabStrip(LineView, can_focus=False, inherit_bindings=False):
         short = [(tab, f" {name} ") for tab, name in self._names]
         if sum(len(text) for _, text in short) <= width:
             return short
-        return [(tab, f" {name if tab == self.active else name[:4]} ") for tab, name in self._names]
+        return [(tab, f" {_SHORT.get(name, name)} ") for tab, name in self._names]
 
     def render_line(self, y: int) -> Strip:
         """Draws the strip."""

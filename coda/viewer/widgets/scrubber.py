@@ -57,7 +57,8 @@ class Scrubber(Widget):
             self._cells = self._timeline.density(width)
             self._drawn = (width, count)
         here = min(width - 1, self.seq * width // count)
-        top = max((marks for marks, _ in self._cells), default=0)
+        # A lone effect is a low bar, also where the run is short and each has a column of its own.
+        top = max(8, max((marks for marks, _ in self._cells), default=0))
         segments = [self._cell(column, width, here, top) for column in range(width)]
         label = self.get_component_rich_style("scrub-count")
         segments.append(Segment(self._label() + " ", label))
@@ -65,7 +66,7 @@ class Scrubber(Widget):
 
     def _cell(self, column: int, width: int, here: int, top: int) -> Segment:
         marks, errors = self._cells[column]
-        level = 0 if not marks else 1 + int(5 * log2(1 + marks) / log2(1 + max(1, top)))
+        level = 0 if not marks else 1 + int(5 * log2(1 + marks) / log2(1 + top))
         bar = _BARS[min(level, len(_BARS) - 1)]
         if column == here:
             return Segment("┃", self.get_component_rich_style("scrub-here"))
