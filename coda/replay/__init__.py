@@ -1,0 +1,29 @@
+"""Front door of replay: the real state at a position, and whether a run can be rebuilt."""
+
+from coda.replay.answering import Answering
+from coda.replay.compare import Matcher
+from coda.replay.private import PrivateCopy
+from coda.replay.session import Session
+from coda.replay.state import Frame, Shown, State, Verdict, replay, state_at
+from coda.replay.tape import BlockMap, BlockTape, block_tapes, count_of, feed_of, is_workers, triggers_of, whole_run
+
+__all__ = [
+    "Answering",
+    "BlockMap",
+    "BlockTape",
+    "Frame",
+    "Matcher",
+    "PrivateCopy",
+    "Session",
+    "Shown",
+    "State",
+    "Verdict",
+    "block_tapes",
+    "count_of",
+    "feed_of",
+    "is_workers",
+    "replay",
+    "state_at",
+    "triggers_of",
+    "whole_run",
+]

@@ -56,7 +56,7 @@ def isolate(mounts: list[tuple[str, str]], *, cwd: str) -> Isolation:
         _mount(libc, None, "/", _MS_REC | _MS_PRIVATE)
         for source, target in mounts:
             _mount(libc, source, target, _MS_BIND | _MS_REC)
-        result.layers += ["mount", "network"]
+        result.layers.extend(("mount", "network"))
     except OSError as error:
         result.problems.append(f"namespaces refused: {error.strerror}")
         return result

@@ -1,0 +1,306 @@
+"""The answering boundary: everything a replaying worker asks is answered from the log, or is a divergence.
+
+Guarantee: nothing is performed. What the worker says is compared with the next recorded event before it
+is answered, so agent code never runs past a difference into new ground; what an answered act did to the
+workspace is applied to the private copy first (R8).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from coda.errors import Diverged, MissingEffect
+from coda.log import (
+    Elided, Event, FileChanged, FileRead, FileWrote, ForkApplied, Import, LimitHit, Lines, Output, ProcessFinished,
+    ProcessStarted, Table, ToolCalled, ToolReturned, Units, render, tag_of,
+)  # fmt: skip
+from coda.replay.compare import Matcher
+from coda.replay.path import PathMatcher
+from coda.replay.private import PrivateCopy
+from coda.replay.tape import BlockTape, is_workers
+from coda.runtime import HOLD, Answer, Observe, Request, Stream
+
+_IGNORED = (LimitHit, Output)
+_UNCOMPARED = frozenset(("file", "line", "function", "given", "content", "same", "special", "quiet", "size"))
+
+
+class Answering:
+    """Answers one run's worker, block by block."""
+
+    def __init__(self, copy: PrivateCopy, units: Units, matcher: Matcher, *, compare_lines: bool) -> None:
+        self.copy = copy
+        self.units = units
+        self.matcher = matcher
+        self.effects = self.lines = self.values = self.outputs = 0
+        self.uncompared: list[str] = []
+        self.stop_seq: int | None = None
+        self.next_id = 0
+        self._compare_lines = compare_lines
+        self._items: list[Event] = []
+        self._index = 0
+        self._path = PathMatcher(units, matcher, compare_lines=compare_lines)
+        self._end_seq = 0
+        self._written: set[str] = set()
+        self._cut = False
+
+    # --- blocks --------------------------------------------------------------------------------
+
+    def begin(self, tape: BlockTape) -> None:
+        """A block is about to run."""
+        self._items = tape.items
+        self._index = 0
+        self._end_seq = tape.end_seq
+        self._cut = tape.finished is None
+        self._path = PathMatcher(self.units, self.matcher, compare_lines=self._compare_lines)
+
+    def end(self) -> None:
+        """A block ended: nothing recorded may be left over."""
+        item = self._next("the end of the block")
+        if item is not None:
+            raise self._other(item, "the end of the block")
+        self._count_path()
+
+    def _count_path(self) -> None:
+        self.lines += self._path.lines
+        self.values += self._path.values
+        self.outputs += self._path.outputs
+        self._path.lines = self._path.values = self._path.outputs = 0
+
+    def at_fork(self) -> bool:
+        """True when the next recorded thing is a fork's change."""
+        return isinstance(self._next("a fork"), ForkApplied)
+
+    def pass_fork(self) -> None:
+        """The fork's change was applied: what follows is the fork's own."""
+        self._index += 1
+
+    # --- the boundary --------------------------------------------------------------------------
+
+    def stream(self, message: Stream) -> None:
+        """Compares statements, values and output with what was recorded."""
+        path = self._path
+        path.happened(message.ids, message.vals)
+        while path.needs_more() and self._index < len(self._items):
+            item = self._items[self._index]
+            if isinstance(item, (Lines, Elided)):
+                path.expect(item)
+            elif is_workers(item) or isinstance(item, ForkApplied):
+                break
+            else:
+                self._pass(item)
+            self._index += 1
+        path.advance()
+        if path.needs_more() and not self._at_stop():
+            self._next("other statements")
+            raise Diverged(f"diverged at event {self._here()}: the log goes on otherwise", seq=self._here())
+
+    def observe(self, message: Observe) -> None:
+        """Compares an observation with what was recorded."""
+        if message.kind == "limit.hit":
+            return
+        data = dict(message.data)
+        if message.kind == "import":
+            self._import(data)
+            return
+        self._match(message.kind, data)
+
+    def raw_output(self, stream: str, data: bytes) -> None:
+        """Output of C code itself: it has no place, so it is not compared."""
+        self.uncompared.append(f"{stream} written by C code")
+
+    def request(self, message: Request) -> Any:
+        """Answers from the log; holds the request back at the place where the replay is to stop."""
+        kind, data = message.kind, dict(message.data)
+        if kind == "diverged":
+            raise self._clock_differs(data)
+        if self._must_hold(kind, data):
+            return HOLD
+        if kind == "file.read":
+            return self._read(data)
+        record = self._match(kind, data)
+        self.effects += 1
+        if isinstance(record, ToolCalled):
+            return self._tool(record)
+        if isinstance(record, ProcessStarted):
+            return self._process(record)
+        if kind == "net.connected":
+            raise MissingEffect(
+                f"event {record.seq} connects to {data.get('address')}: a replay cannot answer network yet",
+                seq=record.seq,
+            )
+        if kind == "file.opened":
+            self._open(record, str(data["path"]))
+        if kind == "file.renamed":
+            self._written.add(str(data["to"]))
+        return Answer(True)
+
+    # --- the tape ------------------------------------------------------------------------------
+
+    def _next(self, what: str) -> Event | None:
+        """The next record that the worker must cause, after everything before it was compared."""
+        while self._index < len(self._items):
+            item = self._items[self._index]
+            if isinstance(item, (Lines, Elided)):
+                self._path.expect(item)
+            elif is_workers(item) or isinstance(item, ForkApplied):
+                break
+            else:
+                self._pass(item)
+            self._index += 1
+        item = self._items[self._index] if self._index < len(self._items) else None
+        self._path.settle(at=item.seq if item is not None else self._end_seq, what=what)
+        return item
+
+    def _here(self) -> int:
+        return self._items[self._index].seq if self._index < len(self._items) else self._end_seq
+
+    def _at_stop(self) -> bool:
+        return self.stop_seq is not None and self._here() >= self.stop_seq
+
+    def _must_hold(self, kind: str, data: dict[str, Any]) -> bool:
+        item = self._next(kind)
+        if isinstance(item, ForkApplied):
+            return True
+        if kind == "file.read" and data.get("quiet") and not isinstance(item, FileRead):
+            return False
+        return item is not None and self.stop_seq is not None and item.seq >= self.stop_seq
+
+    def _match(self, kind: str, data: dict[str, Any]) -> Event:
+        """The next recorded event, which must be what the worker says now."""
+        item = self._next(kind)
+        if item is None:
+            if self._cut:
+                raise MissingEffect(f"the log ends at event {self._end_seq}; {kind} comes after it", seq=self._end_seq)
+            raise Diverged(
+                f"diverged at event {self._end_seq}: the log has the end of the block; the replay did {_said(kind, data)}",
+                seq=self._end_seq,
+            )
+        if tag_of(type(item)) != kind:
+            raise self._other(item, _said(kind, data))
+        for name, value in data.items():
+            if name in _UNCOMPARED or not hasattr(item, name):
+                continue
+            recorded = msgspec.to_builtins(getattr(item, name))
+            if name == "stdin" and value is not None:
+                value = _digest(value)
+            if not self.matcher.same(recorded, value if value is not None else recorded):
+                raise Diverged(
+                    f"diverged at event {item.seq}: the log has {kind} with {name} = {render(recorded)}; "
+                    f"the replay has {render(value)}",
+                    seq=item.seq,
+                    expected=recorded,
+                    found=value,
+                )
+        self._index += 1
+        if kind != "file.listed":
+            self.effects += kind.startswith("ctx.")
+        return item
+
+    def _other(self, item: Event, said: str) -> Diverged:
+        recorded = _said(tag_of(type(item)), msgspec.to_builtins(item))
+        return Diverged(
+            f"diverged at event {item.seq}: the log has {recorded}; the replay did {said}",
+            seq=item.seq,
+            expected=recorded,
+            found=said,
+        )
+
+    def _pass(self, item: Event) -> None:
+        """Takes note of what the host recorded by itself."""
+        if isinstance(item, FileWrote) and item.by == "agent":
+            if item.digest is not None and item.target is None and self.copy.digest(item.path) != item.digest:
+                raise Diverged(
+                    f"diverged at event {item.seq}: {item.path} was written with other content than recorded",
+                    seq=item.seq,
+                )
+            self.effects += 1
+        elif isinstance(item, FileChanged):
+            if item.digest is not None:
+                self.copy.put(item.path, item.digest)
+        elif not isinstance(item, _IGNORED):
+            self.copy.apply(item)
+
+    # --- kinds ---------------------------------------------------------------------------------
+
+    def _tool(self, call: ToolCalled) -> Answer:
+        """Gives the recorded answer, after what the call did to files."""
+        while self._index < len(self._items):
+            item = self._items[self._index]
+            self._index += 1
+            if isinstance(item, ToolReturned):
+                return Answer(item.ok, item.value if item.ok else item.error)
+            self._pass(item)
+        raise MissingEffect(f"the log ends before event {call.seq} ({call.name}) was answered", seq=call.seq)
+
+    def _process(self, started: ProcessStarted) -> Answer:
+        while self._index < len(self._items):
+            item = self._items[self._index]
+            if isinstance(item, ProcessFinished):
+                self._index += 1
+                value = {"code": item.code, "stdout": item.stdout, "stderr": item.stderr, "error": item.error}
+                return Answer(True, value)
+            if is_workers(item) or isinstance(item, Lines) and item.ids:
+                break
+            self._index += 1
+            self._pass(item)
+        raise MissingEffect(
+            f"event {started.seq} starts {' '.join(started.argv)[:60]!r} by {started.via}: a replay cannot answer it yet",
+            seq=started.seq,
+        )
+
+    def _read(self, data: dict[str, Any]) -> Answer:
+        path = str(data["path"])
+        item = self._next("file.read")
+        if data.get("quiet") and not (isinstance(item, FileRead) and item.path == path):
+            return Answer(True)
+        record = self._match("file.read", {"path": path, "via": data.get("via")})
+        assert isinstance(record, FileRead)
+        self.effects += 1
+        if record.digest is not None and self.copy.digest(path) != record.digest:
+            if path in self._written:
+                raise Diverged(
+                    f"diverged at event {record.seq}: {path} was written with other content than it was read with",
+                    seq=record.seq,
+                )
+            self.copy.put(path, record.digest)
+        elif record.digest is None and record.error is None:
+            self.uncompared.append(f"content of {path}, which was not kept")
+        return Answer(True)
+
+    def _open(self, record: Event, path: str) -> None:
+        self._written.add(path)
+
+    def _import(self, data: dict[str, Any]) -> None:
+        table = data.pop("table", b"")
+        item = self._match("import", {"module": data.get("module")})
+        assert isinstance(item, Import)
+        if item.table is not None:
+            found = msgspec.json.decode(table, type=Table) if table else None
+            if found != item.table:
+                raise Diverged(
+                    f"diverged at event {item.seq}: module {item.module} has other statements than recorded",
+                    seq=item.seq,
+                )
+            self.next_id = item.table.end
+
+    def _clock_differs(self, data: dict[str, Any]) -> Diverged:
+        item = self._next("an observation")
+        seq = item.seq if item is not None else self._end_seq
+        return Diverged(
+            f"diverged at or before event {seq}: the replay asks for an observation that was not recorded there",
+            seq=seq,
+        )
+
+
+def _said(kind: str, data: dict[str, Any]) -> str:
+    """An act in a few words."""
+    parts = [str(data[name])[:60] for name in ("name", "path", "module", "argv", "address") if data.get(name)]
+    return f"{kind} {' '.join(parts)}".strip()
+
+
+def _digest(value: Any) -> str:
+    import hashlib
+
+    return hashlib.sha256(bytes(value)).hexdigest()

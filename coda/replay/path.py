@@ -1,0 +1,245 @@
+"""Matches the statements, values and output of a replay against the recorded ones.
+
+Guarantee: chunks need not align: only the sequence of statements, the sequence of values and, at each
+place among the statements, the text written there must be equal. The first difference is named by the
+recorded event. Runs of equal chunks are compared at C speed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import Any, NamedTuple
+
+from coda.errors import Diverged
+from coda.log import CODES, Elided, Lines, Units, render
+from coda.replay.compare import Matcher
+from coda.replay.tape import GC_CODE, OUTPUT_CODES
+
+
+class _Text(NamedTuple):
+    """Output written after so many entries of the block."""
+
+    at: int
+    code: int
+    text: Any
+    seq: int
+
+
+class _Side:
+    """One side's entries that were not compared yet."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.vals: deque[Any] = deque()
+        self.texts: deque[_Text] = deque()
+        self.total = 0
+
+    def add(self, ids: list[int], vals: list[Any], seq: int, bindings: list[int]) -> list[int]:
+        """Takes a chunk in; output is set aside with its place. Gives the ids without output."""
+        if not (OUTPUT_CODES[0] in ids or OUTPUT_CODES[1] in ids):
+            self.total += len(ids)
+            self.vals.extend(vals)
+            return ids
+        kept: list[int] = []
+        values = iter(vals)
+        number = seq
+        takes_value = set(bindings)
+        for ident in ids:
+            if ident in OUTPUT_CODES:
+                self._add_text(_Text(self.total, ident, next(values), number))
+            else:
+                kept.append(ident)
+                self.total += 1
+                if ident < 0 or ident in takes_value:
+                    self.vals.append(next(values))
+            number += ident not in takes_value
+        self.vals.extend(values)
+        return kept
+
+    def _add_text(self, new: _Text) -> None:
+        if self.texts:
+            last = self.texts[-1]
+            if (last.at, last.code) == (new.at, new.code) and isinstance(last.text, str) and isinstance(new.text, str):
+                self.texts[-1] = last._replace(text=last.text + new.text)
+                return
+        self.texts.append(new)
+
+
+class PathMatcher:
+    """One block's path.
+
+    Args:
+        units: tables of the run; grows as modules are imported.
+        matcher: equality of values.
+        compare_lines: False when the recording has no statements (level `effects`).
+    """
+
+    def __init__(self, units: Units, matcher: Matcher, *, compare_lines: bool) -> None:
+        self._units = units
+        self._matcher = matcher
+        self._compare_lines = compare_lines
+        self._there = _Side()
+        self._here = _Side()
+        self._recorded: deque[tuple[list[int], int]] = deque()
+        self._offset = 0
+        self._waiting: list[int] = []
+        self._wanted: Counter[int] | None = None
+        self._counted: Counter[int] = Counter()
+        self._binding_cache: dict[int, bool] = {}
+        self.lines = self.values = self.outputs = 0
+        self.seq = -1
+
+    # --- feeding -------------------------------------------------------------------------------
+
+    def expect(self, record: Lines | Elided) -> None:
+        """Adds what was recorded next."""
+        self.seq = record.seq
+        if isinstance(record, Elided):
+            if self._wanted is None:
+                self._wanted = Counter()
+                for ids, _ in self._recorded:
+                    self._wanted.update(ids[self._offset :])
+                    self._offset = 0
+                self._recorded.clear()
+            self._wanted.update(dict(record.counts))
+            self.lines += record.n
+            return
+        ids = list(record.ids)
+        self.lines += len(ids) - len(record.vals)
+        kept = self._there.add(ids, list(record.vals), record.seq, self._bindings_in(ids))
+        if self._wanted is not None:
+            self._wanted.update(kept)
+        elif kept:
+            self._recorded.append((kept, record.seq))
+
+    def happened(self, ids: list[int], vals: list[Any]) -> None:
+        """Adds what the replay did next."""
+        if not self._compare_lines:
+            bindings = set(self._bindings_in(ids))
+            ids = [ident for ident in ids if ident < 0 and ident != GC_CODE and ident not in bindings]
+        kept = self._here.add(ids, vals, -1, self._bindings_in(ids))
+        if self._wanted is not None:
+            self._counted.update(kept)
+        else:
+            self._waiting.extend(kept)
+
+    def _bindings_in(self, ids: list[int]) -> list[int]:
+        """Which of the ids are bindings."""
+        cache = self._binding_cache
+        found = []
+        for ident in set(ids):
+            if ident < 0:
+                continue
+            known = cache.get(ident)
+            if known is None:
+                known = cache[ident] = not self._units.is_statement(ident)
+            if known:
+                found.append(ident)
+        return found
+
+    # --- comparing -----------------------------------------------------------------------------
+
+    def needs_more(self) -> bool:
+        """True while the replay has done more than was recorded so far."""
+        return self._wanted is None and len(self._waiting) > self._left()
+
+    def _left(self) -> int:
+        return sum(len(ids) for ids, _ in self._recorded) - self._offset
+
+    def advance(self) -> None:
+        """Compares as much as both sides have. Raises Diverged at the first difference."""
+        if self._wanted is not None:
+            return
+        done = 0
+        waiting = self._waiting
+        while done < len(waiting) and self._recorded:
+            ids, seq = self._recorded[0]
+            size = min(len(ids) - self._offset, len(waiting) - done)
+            there = ids[self._offset : self._offset + size]
+            here = waiting[done : done + size]
+            if there != here:
+                self._differ(there, here, ids, seq)
+            done += size
+            self._offset += size
+            if self._offset == len(ids):
+                self._recorded.popleft()
+                self._offset = 0
+        del waiting[:done]
+
+    def settle(self, *, at: int, what: str) -> None:
+        """At an effect or the block's end both sides must have come to the same place.
+
+        Raises:
+            Diverged: one did more statements, other values or other output than the other.
+        """
+        self.advance()
+        if self._wanted is not None:
+            if self._wanted != self._counted:
+                raise Diverged(
+                    f"diverged before event {at}: among the statements that were only counted, other numbers ran",
+                    seq=at,
+                )
+            self._wanted, self._counted = None, Counter()
+        if self._recorded:
+            ids, seq = self._recorded[0]
+            expected = self._describe(ids[self._offset])
+            number = seq + self._events_before(ids, self._offset)
+            raise _diverged(number, expected, what)
+        if self._waiting:
+            raise _diverged(at, "nothing more before it", self._describe(self._waiting[0]))
+        self._settle_values(at)
+        self._settle_texts(at)
+
+    def _settle_values(self, at: int) -> None:
+        there, here = self._there.vals, self._here.vals
+        for _ in range(min(len(there), len(here))):
+            recorded, replayed = there.popleft(), here.popleft()
+            if not self._matcher.same(recorded, replayed):
+                raise _diverged(at, f"a value {render(recorded)} bound before it", render(replayed))
+            self.values += 1
+        if there or here:
+            raise _diverged(at, f"{len(there)} more values before it", f"{len(here)} more")
+
+    def _settle_texts(self, at: int) -> None:
+        there, here = self._there.texts, self._here.texts
+        while there and here:
+            recorded, replayed = there.popleft(), here.popleft()
+            same_place = (recorded.at, recorded.code) == (replayed.at, replayed.code)
+            if not (same_place and self._matcher.same(recorded.text, replayed.text)):
+                raise _diverged(recorded.seq, f"output {render(recorded.text)}", f"output {render(replayed.text)}")
+            self.outputs += 1
+        if there:
+            raise _diverged(there[0].seq, f"output {render(there[0].text)}", "no output")
+        if here:
+            raise _diverged(at, "no output before it", f"output {render(here[0].text)}")
+
+    # --- saying it -----------------------------------------------------------------------------
+
+    def _differ(self, there: list[int], here: list[int], ids: list[int], seq: int) -> None:
+        index = next(i for i, (a, b) in enumerate(zip(there, here, strict=True)) if a != b)
+        number = seq + self._events_before(ids, self._offset + index)
+        raise _diverged(number, self._describe(there[index]), self._describe(here[index]))
+
+    def _events_before(self, ids: list[int], limit: int) -> int:
+        bindings = set(self._bindings_in(ids))
+        return sum(1 for ident in ids[:limit] if ident not in bindings)
+
+    def _describe(self, ident: int) -> str:
+        if ident < 0:
+            return " ".join(CODES.get(ident, ("stream code", str(ident))))
+        unit = self._units.find(ident)
+        if unit is None:
+            return f"statement {ident}"
+        info = unit.statement(ident)
+        first = info.source.strip().splitlines()
+        where = f" in {info.function}()" if info.function else ""
+        return f"line {info.line}{where}: {first[0] if first else ''}"
+
+
+def _diverged(seq: int, expected: str, found: str) -> Diverged:
+    return Diverged(
+        f"diverged at event {seq}: the log has {expected}; the replay did {found}",
+        seq=seq,
+        expected=expected,
+        found=found,
+    )

@@ -1,0 +1,243 @@
+"""A private copy of the recorded workspace, shown to the replaying worker at the recorded path.
+
+Guarantee: nothing is written outside of a temporary folder of our own, which is removed at the end. Files that
+the run read or changed have their recorded content, the others their recorded size and time. Where the
+system allows mounts the copy stands at the original path; elsewhere the worker works in the copy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import coda
+from coda.errors import LogError, MissingBlob
+from coda.log import BlobStore, Event, FileDeleted, FileMade, FileRead, FileWrote, Import, Trace
+from coda.runtime import Change, Manifest, Mount, apply, materialise
+
+
+class PrivateCopy:
+    """The copy, and how it is shown."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._blobs: BlobStore = trace.blobs
+        self.root = trace.started.root
+        self.base = Path(tempfile.mkdtemp(prefix="coda-replay-"))
+        self.folder = self.base / "workspace"
+        self.folder.mkdir()
+        self.missing: list[str] = []
+        self.outside: dict[str, str] = {}
+        self._temp = self.base / "tmp"
+        self._temp.mkdir()
+        self._temp_path = os.path.realpath(tempfile.gettempdir())
+        try:
+            self._fill(trace)
+        except BaseException:
+            self.remove()
+            raise
+
+    def _fill(self, trace: Trace) -> None:
+        digest = trace.started.manifest
+        if digest is None:
+            return
+        manifest = Manifest.from_json(self._blobs.get(digest))
+        contents = self._first_contents(trace)
+        known = {path: blob for path, blob in contents.items() if self._has(blob)}
+        materialise(manifest, known, self.folder, blobs=self._blobs)
+        for path, blob in known.items():
+            # Read, but not seen by the first scan (a file of a skipped folder, or beyond the limit).
+            if path not in manifest.entries:
+                self.put(path, blob)
+
+    def _has(self, digest: str) -> bool:
+        try:
+            return self._blobs.has(digest)
+        except (LogError, MissingBlob):
+            return False
+
+    def _first_contents(self, trace: Trace) -> dict[str, str]:
+        """The earliest known content of each file that the run read or changed."""
+        first: dict[str, str | None] = {}
+        kinds = {"file.read", "file.wrote", "file.deleted", "import"}
+        for placed in trace.records(own=False, types=kinds):
+            record = placed.record
+            if isinstance(record, Import):
+                path, digest = self._relative(record.path), record.digest
+            elif isinstance(record, FileRead):
+                path, digest = record.path, record.digest
+            elif isinstance(record, (FileWrote, FileDeleted)):
+                path, digest = record.path, record.before
+            else:
+                continue
+            if path is None or digest is None and not isinstance(record, FileWrote):
+                continue
+            if os.path.isabs(path):
+                if digest is not None:
+                    self.outside.setdefault(path, digest)
+            else:
+                first.setdefault(path, digest)
+        return {path: digest for path, digest in first.items() if digest is not None}
+
+    def _relative(self, path: str | None) -> str | None:
+        if path is None:
+            return None
+        prefix = self.root.rstrip(os.sep) + os.sep
+        return path[len(prefix) :] if path.startswith(prefix) else path
+
+    # --- while replaying -----------------------------------------------------------------------
+
+    def content(self, path: str) -> bytes | None:
+        """What a file of the copy holds now; None when there is none."""
+        try:
+            return self._place(path).read_bytes()
+        except OSError:
+            return None
+
+    def digest(self, path: str) -> str | None:
+        """SHA-256 of a file of the copy."""
+        content = self.content(path)
+        return None if content is None else hashlib.sha256(content).hexdigest()
+
+    def put(self, path: str, digest: str) -> None:
+        """Gives a file of the copy a recorded content."""
+        if os.path.isabs(path):
+            self.missing.append(path)
+            return
+        place = self._place(path)
+        before = place.lstat() if place.exists() else None
+        change = Change(
+            op="wrote",
+            path=path,
+            digest=digest,
+            mode=before.st_mode & 0o7777 if before else None,
+            mtime_ns=before.st_mtime_ns if before else None,
+        )
+        apply(change, self.folder, blobs=self._blobs)
+
+    def apply(self, record: Event) -> None:
+        """Does to the copy what an opaque act or somebody else did to the workspace."""
+        if isinstance(record, FileWrote):
+            if record.target is not None:
+                change = Change(op="linked", path=record.path, target=record.target, mtime_ns=record.mtime_ns)
+            else:
+                change = Change(
+                    op="wrote",
+                    path=record.path,
+                    digest=record.digest,
+                    size=record.size,
+                    mode=record.mode,
+                    mtime_ns=record.mtime_ns,
+                )
+        elif isinstance(record, FileDeleted):
+            change = Change(op="deleted", path=record.path)
+        elif isinstance(record, FileMade):
+            change = Change(op="made", path=record.path)
+        else:
+            return
+        if not os.path.isabs(change.path):
+            apply(change, self.folder, blobs=self._blobs)
+
+    def _place(self, path: str) -> Path:
+        if os.path.isabs(path):
+            real = Path(path)
+            if path.startswith(self._temp_path + os.sep):
+                return self._temp / os.path.relpath(path, self._temp_path)
+            return real
+        return self.folder / path
+
+    # --- mounts --------------------------------------------------------------------------------
+
+    def mounts(self) -> list[Mount]:
+        """What the worker shows where, in order: environments, the workspace, a temporary folder of its own."""
+        plan: list[Mount] = []
+        root, temp = self.root, self._temp_path
+        within_temp = root == temp or root.startswith(temp + os.sep)
+        for folder in self._environments():
+            if folder.startswith(root + os.sep):
+                target = self.folder / os.path.relpath(folder, root)
+                target.mkdir(parents=True, exist_ok=True)
+                plan.append(Mount(folder, str(target)))
+            elif folder.startswith(temp + os.sep):
+                target = self._temp / os.path.relpath(folder, temp)
+                target.mkdir(parents=True, exist_ok=True)
+                plan.append(Mount(folder, str(target)))
+        plan += self._files_outside()
+        if within_temp:
+            inner = self._temp / os.path.relpath(root, temp)
+            inner.mkdir(parents=True, exist_ok=True)
+            plan.append(Mount(str(self.folder), str(inner)))
+            plan.append(Mount(str(self._temp), temp))
+        else:
+            plan += [Mount(str(self.folder), root)] if os.path.isdir(root) else self._graft()
+            plan.append(Mount(str(self._temp), temp))
+        return plan
+
+    def _graft(self) -> list[Mount]:
+        """For a workspace that is gone: its nearest folder that is there, with the copy added."""
+        parent = os.path.dirname(self.root)
+        while not os.path.isdir(parent):
+            parent = os.path.dirname(parent)
+        graft = self.base / "graft"
+        graft.mkdir()
+        plan = []
+        for entry in sorted(os.scandir(parent), key=lambda entry: entry.name):
+            place = graft / entry.name
+            if entry.is_symlink():
+                place.symlink_to(os.readlink(entry.path))
+            elif entry.is_dir():
+                place.mkdir()
+                plan.append(Mount(entry.path, str(place)))
+            elif entry.is_file():
+                place.touch()
+                plan.append(Mount(entry.path, str(place)))
+        target = graft / os.path.relpath(self.root, parent)
+        target.mkdir(parents=True, exist_ok=True)
+        return [*plan, Mount(str(self.folder), str(target)), Mount(str(graft), parent)]
+
+    def _environments(self) -> list[str]:
+        """Folders that the worker itself needs, wherever they lie."""
+        package = os.path.dirname(os.path.abspath(coda.__file__))
+        found = {os.path.realpath(path) for path in (sys.prefix, sys.base_prefix, package)}
+        found |= {os.path.abspath(path) for path in sys.path if os.path.isdir(path) and "site-packages" in path}
+        return sorted(path for path in found if os.path.isdir(path))
+
+    def _files_outside(self) -> list[Mount]:
+        """Files outside of the workspace that are not any more what was read."""
+        plan = []
+        for path, digest in self.outside.items():
+            if path.startswith(self._temp_path + os.sep):
+                place = self._place(path)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                if self._has(digest):
+                    place.write_bytes(self._blobs.get(digest))
+                continue
+            try:
+                same = hashlib.sha256(Path(path).read_bytes()).hexdigest() == digest
+            except OSError:
+                same = False
+            if same or not self._has(digest):
+                continue
+            if not os.path.exists(path):
+                self.missing.append(path)
+                continue
+            copy = self.base / digest
+            copy.write_bytes(self._blobs.get(digest))
+            plan.append(Mount(str(copy), path))
+        return plan
+
+    def remove(self) -> None:
+        """Removes the copy."""
+        shutil.rmtree(self.base, onerror=_make_removable)
+
+
+def _make_removable(function: object, path: str, _error: object) -> None:
+    try:
+        os.chmod(os.path.dirname(path), 0o700)
+        os.chmod(path, 0o700)
+        os.unlink(path) if not os.path.isdir(path) else shutil.rmtree(path, ignore_errors=True)
+    except OSError:
+        return

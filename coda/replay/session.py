@@ -1,0 +1,317 @@
+"""A replaying worker, and how far it has come.
+
+Guarantee: a session runs the recorded blocks in a fresh worker on a private copy, compares all that the
+worker says with the log, and stands still exactly at the position it was asked for, with the live objects
+in place. It performs nothing. Ending a session ends its worker without running agent code.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from coda.errors import Diverged, ForkError, MissingEffect, ReplayError, SandboxError, UsageError
+from coda.log import Event, ForkApplied, Position, RunStarted, Table, ToolDeclared, Trace, Units
+from coda.replay.answering import Answering
+from coda.replay.compare import Matcher
+from coda.replay.private import PrivateCopy
+from coda.replay.tape import BlockMap, BlockTape, Stop, block_tapes, feed_of, triggers_of
+from coda.runtime import Configure, Done, Engine, Prepare, Run, Stopped
+
+LAYERS_OF_KERNEL = frozenset(("mount", "network", "read-only", "capabilities"))
+
+
+class Session:
+    """Replays a trace, up to a position or to its end.
+
+    Args:
+        trace: the run.
+        trust: execute even where the kernel does not keep the worker in.
+
+    Raises:
+        UsageError: the trace was recorded by another interpreter, or cannot be executed safely here.
+        SandboxError: the worker did not start.
+    """
+
+    def __init__(self, trace: Trace, *, trust: bool = False) -> None:
+        self.trace = trace
+        self.started = trace.started
+        _check_interpreter(trace, self.started)
+        self.copy = PrivateCopy(trace)
+        self.matcher = Matcher()
+        self.units = Units(trace.units())
+        self.boundary = Answering(
+            self.copy, self.units, self.matcher, compare_lines=self.started.level != "effects"
+        )
+        self.notes: list[str] = []
+        self.blocks_done = 0
+        self.stopped: Stopped | None = None
+        self.block: BlockTape | None = None
+        self.tools = {
+            placed.record.name: placed.record
+            for placed in trace.records(own=False, types={"tool.declared"})
+            if isinstance(placed.record, ToolDeclared)
+        }
+        self._flags = 0
+        self._tapes: Iterator[BlockTape | Event] = block_tapes(trace)
+        self._last = _last_block(trace)
+        try:
+            self.engine = self._start(trust)
+        except BaseException:
+            self.copy.remove()
+            raise
+
+    # --- starting ------------------------------------------------------------------------------
+
+    def _start(self, trust: bool) -> Engine:
+        engine = self._launch(isolate=sys.platform.startswith("linux"))
+        self.layers = list(engine.ready.layers)
+        if "mount" not in self.layers:
+            engine.close()
+            self.notes += engine.ready.problems
+            if not trust:
+                raise UsageError(
+                    f"this system does not let coda isolate a replay ({'; '.join(self.notes) or 'no namespaces'}); "
+                    "say --trust to run the recorded code without the kernel's protection"
+                )
+            engine = self._launch(isolate=False)
+        self.notes += engine.ready.problems
+        for path in self.copy.missing:
+            self.notes.append(f"{path}, outside of the workspace, is not there any more")
+        return engine
+
+    def _launch(self, *, isolate: bool) -> Engine:
+        started = self.started
+        root = started.root if isolate else str(self.copy.folder)
+        cwd = started.cwd if isolate else _moved(started.cwd, started.root, root)
+        configure = Configure(
+            mode="replay",
+            kind=started.kind,
+            level=started.level,
+            value_limit=started.value_limit,
+            random_seed=started.random_seed,
+            root=root,
+            cwd=cwd,
+            argv=list(started.argv) or [""],
+            main=started.main,
+            module=started.module,
+            path=self._import_path(root),
+            tools=[
+                {"name": tool.name, "signature": tool.signature, "doc": tool.doc} for tool in self.tools.values()
+            ],
+            env=self._environment(),
+            tty=list(started.tty),
+            encoding=started.encoding,
+            origin_ns=0,
+            max_blob_bytes=0,
+            isolate=isolate,
+            mounts=self.copy.mounts() if isolate else [],
+        )
+        return Engine(configure, hash_seed=started.hash_seed)
+
+    def _import_path(self, root: str) -> list[str]:
+        if self.started.kind != "exec":
+            return [root]
+        if self.started.module is not None:
+            return [self.started.cwd]
+        return [os.path.dirname(os.path.realpath(self.started.main or "."))]
+
+    def _environment(self) -> dict[str, str]:
+        """The recorded names; values where they were read, and of those that C code reads."""
+        env = dict.fromkeys(self.started.env, "")
+        for event in self.trace.events(types={"effect"}):
+            if event.name == "env" and isinstance(event.value, (list, tuple)):
+                key, value = event.value
+                if isinstance(key, str) and isinstance(value, str) and not env.get(key):
+                    env[key] = value
+        env.update(self.started.locale)
+        return env
+
+    # --- running -------------------------------------------------------------------------------
+
+    def run_to(self, position: Position | None) -> None:
+        """Replays to a position, or to the end of the log when None.
+
+        Raises:
+            Diverged: the replay did something else than the log.
+            MissingEffect: the log has no answer for what it asked.
+        """
+        self.boundary.stop_seq = None if position is None else position.seq
+        for tape in self._tapes:
+            if isinstance(tape, BlockTape):
+                if position is not None and position.seq <= tape.started.seq and not position.steps:
+                    return
+                if self._run_block(tape, position):
+                    return
+                if position is not None and position.seq <= tape.end_seq:
+                    return
+            elif isinstance(tape, ForkApplied):
+                self.apply(tape.changes)
+            elif position is not None and tape.seq >= position.seq:
+                return
+
+    def _run_block(self, tape: BlockTape, position: Position | None) -> bool:
+        """Runs one block; True when it stands still at the position."""
+        self.block = tape
+        where = BlockMap(tape, self.units)
+        forks = [item for item in tape.items if isinstance(item, ForkApplied)]
+        stops = [where.stop_at(Position(item.seq)) for item in forks]
+        target = None
+        if position is not None and position.seq < tape.end_seq:
+            target = where.stop_at(position)
+        self._prepare(tape, [*stops, target])
+        self.boundary.begin(tape)
+        pending = list(zip(forks, stops, strict=True))
+        heard = self._guarded(lambda: self.engine.run(self._run_message(tape, stops, target), self.boundary))
+        while isinstance(heard, Stopped):
+            fork = self._fork_here(pending)
+            if fork is None:
+                self.stopped = heard
+                return True
+            self.apply(fork.changes)
+            self.boundary.pass_fork()
+            heard = self._guarded(lambda: self.engine.resume(self.boundary))
+        self.blocks_done += 1
+        self._finish_block(tape, heard)
+        return False
+
+    def _fork_here(self, pending: list[tuple[ForkApplied, Stop | None]]) -> ForkApplied | None:
+        """The fork whose place this is, if the worker stands still for one."""
+        if pending and self.boundary.at_fork():
+            return pending.pop(0)[0]
+        return None
+
+    def _prepare(self, tape: BlockTape, stops: list[Stop | None]) -> None:
+        started = tape.started
+        known = [stop for stop in stops if stop is not None]
+        if started.table is None:
+            return
+        if self.started.module is not None and self.blocks_done == 0:
+            self.engine.inspect("locate", boundary=self.boundary, module=self.started.module)
+        message = Prepare(
+            block=started.block,
+            source=started.source,
+            file=started.file,
+            first_line=started.first_line,
+            flags=self._flags,
+            top_level_await=self.started.kind != "exec",
+            triggers=triggers_of(tape, known),
+            steps=next((stop.steps for stop in known if stop.steps is not None), None),
+        )
+        prepared = self.engine.prepare(message, self.boundary)
+        self._flags = prepared.flags
+        table = msgspec.json.decode(prepared.table, type=Table) if prepared.table else None
+        if prepared.error is None and table != started.table:
+            raise ReplayError(
+                f"block {started.block} compiles to other statements than recorded: "
+                f"the trace was made by coda {self.started.coda}, whose numbering differs"
+            )
+
+    def _run_message(self, tape: BlockTape, stops: list[Stop | None], target: Stop | None) -> Run:
+        wanted = [stop for stop in (target, *stops) if stop is not None]
+        return Run(
+            block=tape.started.block,
+            program=self.started.kind == "exec",
+            last=self.started.kind == "exec" and tape.started.block == self._last,
+            feed=feed_of(tape, self.units),
+            feed_stop=next((stop.feed for stop in wanted if stop.feed >= 0), -1),
+            output_stop=next((stop.output for stop in wanted if stop.output is not None), None),
+        )
+
+    def _finish_block(self, tape: BlockTape, done: Done) -> None:
+        if done.outcome == "killed":
+            raise SandboxError(f"the replaying worker died in block {tape.started.block}: {(done.error or {}).get('message')}")
+        self.boundary.end()
+        finished = tape.finished
+        if finished is None:
+            raise MissingEffect(f"the log ends at event {tape.end_seq}, inside block {tape.started.block}", seq=tape.end_seq)
+        if (finished.outcome, finished.code) != (done.outcome, done.code):
+            raise Diverged(
+                f"diverged at event {finished.seq}: block {finished.block} ended {finished.outcome} in the log "
+                f"and {done.outcome} in the replay",
+                seq=finished.seq,
+            )
+        if tape.error is not None and done.error is not None:
+            recorded = (tape.error.kind, tape.error.message, tape.error.traceback)
+            replayed = tuple(str(done.error.get(name, "")) for name in ("type", "message", "traceback"))
+            if not self.matcher.same(recorded, replayed):
+                raise Diverged(
+                    f"diverged at event {tape.error.seq}: the log has {recorded[0]}: {recorded[1]}; "
+                    f"the replay raised {replayed[0]}: {replayed[1]}",
+                    seq=tape.error.seq,
+                )
+
+    def _guarded(self, act: Any) -> Done | Stopped:
+        try:
+            result: Done | Stopped = act()
+        except BaseException:
+            self.engine.kill()  # its code must not go on, not even to a `finally`
+            raise
+        return result
+
+    # --- the live state ------------------------------------------------------------------------
+
+    def frames(self) -> dict[str, Any]:
+        """Frames, globals and ctx as they stand (see the worker's inspector)."""
+        found: dict[str, Any] = self.engine.inspect("frames")
+        return found
+
+    def evaluate(self, expr: str) -> dict[str, Any]:
+        """Shows the value of an expression in the innermost frame. Raises SandboxError with its exception."""
+        shown: dict[str, Any] = self.engine.inspect("evaluate", expr=expr)
+        return shown
+
+    def assign(self, changes: list[tuple[str, str]], *, new: bool = False) -> list[dict[str, Any]]:
+        """Evaluates all expressions, then binds all names. Raises ForkError when one cannot be."""
+        try:
+            done: list[dict[str, Any]] = self.engine.inspect("assign", changes=changes, new=new)
+        except SandboxError as error:
+            raise ForkError(f"cannot apply the change: {error.message}") from error
+        return done
+
+    def apply(self, changes: tuple[dict[str, Any], ...]) -> None:
+        """Applies the changes of a recorded fork again."""
+        sets = [(change["name"], change["expr"]) for change in changes if change.get("kind") == "set"]
+        if sets:
+            self.assign(sets, new=True)
+
+    def close(self) -> None:
+        """Ends the worker and removes the private copy."""
+        if self.stopped is not None:
+            self.engine.kill()
+        else:
+            self.engine.close()
+        self.copy.remove()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _check_interpreter(trace: Trace, started: RunStarted) -> None:
+    here = platform.python_version()
+    if started.python != here:
+        raise UsageError(
+            f"{trace.path} was recorded by Python {started.python}; this is {here}: replay it with the same version",
+            recorded=started.python,
+            here=here,
+        )
+
+
+def _last_block(trace: Trace) -> int:
+    blocks = trace.blocks
+    return blocks[-1].number if blocks else 0
+
+
+def _moved(path: str, root: str, to: str) -> str:
+    return to + path[len(root) :] if path == root or path.startswith(root + os.sep) else to

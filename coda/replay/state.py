@@ -1,0 +1,208 @@
+"""The live state of a run at a position, rendered; and the verdict on a whole replay."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from coda.errors import Diverged, MissingEffect, SandboxError
+from coda.log import Position, Trace, open_trace
+from coda.replay.session import LAYERS_OF_KERNEL, Session
+
+_OUTPUT_CHARS = 4000
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """A live object as text."""
+
+    type: str
+    repr: str
+    truncated: bool
+    source: str
+    """`replay` or `log`."""
+    exact: bool
+    """False when the text is cut or made up."""
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """One frame of agent code."""
+
+    function: str
+    """Path of the function, "" at module level."""
+    file: str
+    line: int
+    locals: dict[str, Shown]
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """The real state at a position, by re-execution."""
+
+    seq: int
+    position: str
+    block: int | None = None
+    file: str | None = None
+    line: int | None = None
+    function: str | None = None
+    source: str | None = None
+    """Text of the statement that comes next."""
+    globals: dict[str, Shown]
+    frames: tuple[Frame, ...] = ()
+    """Innermost first; empty between blocks."""
+    ctx: dict[str, Shown]
+    output: str = ""
+    """What the run had written so far, its end."""
+    exprs: dict[str, Shown | str] = msgspec.field(default_factory=dict)
+    """Expressions that were asked for; a text is the exception that one raised."""
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> bytes:
+        """Gives the state as one JSON object."""
+        return msgspec.json.encode({"schema": "coda.state/1", **msgspec.to_builtins(self)})
+
+
+class Verdict(NamedTuple):
+    """What a whole replay showed."""
+
+    faithful: bool
+    diverged: Diverged | MissingEffect | None
+    effects: int
+    lines: int
+    values: int
+    outputs: int
+    blocks: int
+    renamed: int
+    """Addresses in texts that were matched by renaming."""
+    uncompared: tuple[str, ...]
+    layers: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def isolation(self) -> str:
+        """`kernel`, `partial` or `none`."""
+        if LAYERS_OF_KERNEL <= set(self.layers):
+            return "kernel"
+        return "partial" if self.layers else "none"
+
+
+def _opened(trace: Trace | str | os.PathLike[str]) -> Trace:
+    return trace if isinstance(trace, Trace) else open_trace(trace)
+
+
+def replay(trace: Trace | str | os.PathLike[str], *, trust: bool = False) -> Verdict:
+    """Runs a recorded run again and compares everything.
+
+    Args:
+        trace: the run, or its path.
+        trust: execute even where the kernel does not keep the worker in.
+
+    Returns:
+        The verdict; a divergence is in it, not raised.
+
+    Raises:
+        UsageError: the trace is missing or cannot be executed here.
+    """
+    opened = _opened(trace)
+    problem: Diverged | MissingEffect | None = None
+    with Session(opened, trust=trust) as session:
+        try:
+            session.run_to(None)
+        except (Diverged, MissingEffect) as error:
+            problem = error
+        boundary = session.boundary
+        marks = tuple(
+            f"{placed.record.what}: {placed.record.detail}"  # type: ignore[union-attr]
+            for placed in opened.records(own=False, types={"limit.hit"})
+        )
+        return Verdict(
+            faithful=problem is None,
+            diverged=problem,
+            effects=boundary.effects,
+            lines=boundary.lines,
+            values=boundary.values,
+            outputs=boundary.outputs,
+            blocks=session.blocks_done,
+            renamed=session.matcher.renamed,
+            uncompared=tuple(dict.fromkeys(boundary.uncompared)),
+            layers=tuple(session.layers),
+            notes=(*session.notes, *marks),
+        )
+
+
+def state_at(
+    trace: Trace | str | os.PathLike[str],
+    position: str | int | Position,
+    *,
+    exprs: Sequence[str] = (),
+    trust: bool = False,
+) -> State:
+    """Gives the real state of a run just before an event, by re-execution.
+
+    Args:
+        trace: the run, or its path.
+        position: `N`, `N+K` or `B:S`.
+        exprs: evaluated in the innermost frame, in order, in the private copy.
+        trust: execute even where the kernel does not keep the worker in.
+
+    Raises:
+        UsageError: no such position, or the trace cannot be executed here.
+        Diverged, MissingEffect: the replay does not reach the position.
+
+    Cost: that of the run up to the position.
+    """
+    opened = _opened(trace)
+    if not isinstance(position, Position):
+        position = opened.position(str(position))
+    with Session(opened, trust=trust) as session:
+        session.run_to(position)
+        return _state(session, position, exprs)
+
+
+def _state(session: Session, position: Position, exprs: Sequence[str]) -> State:
+    found = session.frames()
+    frames = tuple(msgspec.convert(frame, Frame) for frame in found["frames"])
+    top = frames[0] if frames else None
+    shown: dict[str, Shown | str] = {}
+    for expr in exprs:
+        try:
+            shown[expr] = msgspec.convert(session.evaluate(expr), Shown)
+        except SandboxError as error:
+            shown[expr] = error.message
+    return State(
+        seq=position.seq,
+        position=position.text,
+        block=session.block.started.block if session.block is not None and session.stopped else None,
+        file=top.file if top else None,
+        line=top.line if top else None,
+        function=top.function if top else None,
+        source=_source_at(session, top),
+        globals=msgspec.convert(found["globals"], dict[str, Shown]),
+        frames=frames,
+        ctx=msgspec.convert(found["ctx"], dict[str, Shown]),
+        output=_output_before(session.trace, position.seq),
+        exprs=shown,
+        notes=tuple(session.notes),
+    )
+
+
+def _source_at(session: Session, top: Frame | None) -> str | None:
+    if top is None:
+        return None
+    block = session.block.started.block if session.block is not None else None
+    for unit in session.units:
+        if unit.covers(top.file, top.line, block):
+            return unit.text(top.line).strip() or None
+    return None
+
+
+def _output_before(trace: Trace, seq: int) -> str:
+    parts: list[str] = []
+    for event in trace.events(0, seq, types={"output"}):
+        text = event.value if event.id is not None else getattr(event.record, "text", "")
+        if isinstance(text, str):
+            parts.append(text)
+    return "".join(parts)[-_OUTPUT_CHARS:]
+
+

@@ -1,0 +1,318 @@
+"""The recorded run as a replay reads it: blocks with their records, and where to stop in them.
+
+Guarantee: records come in the run's order over a fork and all its parents, a `lines` record that a
+fork cut in two only as far as it counts. One block is in memory at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise, zip_longest
+from typing import NamedTuple
+
+from coda.errors import UsageError
+from coda.log import (
+    BlockFinished, BlockStarted, Elided, Event, ExceptionRaised, ForkApplied, Lines, Position, Record, Trace,
+    Units, Unknown,
+)  # fmt: skip
+
+GC_CODE = -16
+OUTPUT_CODES = (-1, -2)
+_STREAM_NAMES = {-1: "stdout", -2: "stderr"}
+
+
+class BlockTape(NamedTuple):
+    """One block of the run: how it began, what it did, how it ended."""
+
+    started: BlockStarted
+    items: list[Event]
+    finished: BlockFinished | None
+    error: ExceptionRaised | None
+
+    @property
+    def end_seq(self) -> int:
+        """seq of `block.finished`, or one past the last recorded event."""
+        if self.finished is not None:
+            return self.finished.seq
+        if not self.items:
+            return self.started.seq + 1
+        return self.items[-1].seq + count_of(self.items[-1])
+
+
+class Stop(NamedTuple):
+    """Where a worker is to stand still inside a block."""
+
+    seq: int
+    ident: int | None = None
+    """Statement before which to stop."""
+    passes: int = 0
+    """How often that statement has started in the block before."""
+    feed: int = -1
+    """Index of the coded observation before which to stop."""
+    output: tuple[str, int] | None = None
+    """Stream, and characters written to it in the block before."""
+    steps: int | None = None
+    """Statements of the block that ran before (level `effects`)."""
+    held: bool = False
+    """At a request of the worker: the boundary holds it back."""
+
+
+def count_of(record: Event) -> int:
+    """How many events a record holds."""
+    return record.n if isinstance(record, (Lines, Elided)) else 1
+
+
+def whole_run(trace: Trace) -> Iterator[Event]:
+    """All records with events of a run, in order, cut where a fork left its parent."""
+    units = Units(trace.units())
+    for piece, _, stop in trace.pieces():
+        for placed in piece.records():
+            record = placed.record
+            if not isinstance(record, Event) or isinstance(record, Unknown):
+                continue
+            if stop is not None:
+                if record.seq >= stop:
+                    break
+                if isinstance(record, Lines) and record.seq + record.n > stop:
+                    record = cut(record, stop - record.seq, units)
+            yield record
+
+
+def cut(record: Lines, events: int, units: Units) -> Lines:
+    """The first so many events of a `lines` record, with the values bound on the way."""
+    seen = values = 0
+    for index, ident in enumerate(record.ids):
+        is_event = ident < 0 or units.is_statement(ident)
+        if is_event and seen == events:
+            return _part(record, index, values, events)
+        seen += is_event
+        values += ident < 0 or not is_event
+    return record
+
+
+def _part(record: Lines, index: int, values: int, events: int) -> Lines:
+    return Lines(
+        seq=record.seq,
+        t=record.t,
+        n=events,
+        ids=record.ids[:index],
+        vals=record.vals[:values],
+        block=record.block,
+    )
+
+
+def block_tapes(trace: Trace) -> Iterator[BlockTape | Event]:
+    """The run as blocks; events outside of blocks come by themselves."""
+    started: BlockStarted | None = None
+    items: list[Event] = []
+    error: ExceptionRaised | None = None
+    for record in whole_run(trace):
+        if isinstance(record, BlockStarted):
+            started, items, error = record, [], None
+        elif isinstance(record, BlockFinished) and started is not None:
+            yield BlockTape(started, items, record, error)
+            started = None
+        elif started is None:
+            yield record
+        elif isinstance(record, ExceptionRaised):
+            error = record
+        else:
+            items.append(record)
+    if started is not None:
+        yield BlockTape(started, items, None, error)
+
+
+class Place(NamedTuple):
+    """An event of a block, found on its tape."""
+
+    index: int
+    """Of the item that holds it."""
+    entry: int
+    """Of the entry in its ids, for a `lines` record."""
+    ident: int | None
+    """Statement or stream code; None for a record of its own."""
+
+
+class BlockMap:
+    """Answers where in a block an event is.
+
+    Args:
+        tape: the block.
+        units: tables of the run.
+    """
+
+    def __init__(self, tape: BlockTape, units: Units) -> None:
+        self._tape = tape
+        self._units = units
+
+    def stop_at(self, position: Position) -> Stop | None:
+        """Where to stop for a position in this block; None: at its end."""
+        seq = position.seq
+        if position.steps:
+            if seq == self._tape.started.seq and not self._has_lines():
+                return Stop(seq, steps=position.steps)
+            seq = self._after_steps(seq, position.steps)
+        place = self._find(seq)
+        if place is None:
+            return None
+        if place.ident is None:
+            return Stop(seq, held=True)
+        if place.ident >= 0:
+            return Stop(seq, ident=place.ident, passes=self._passes(place))
+        if place.ident in OUTPUT_CODES:
+            return Stop(seq, output=(_STREAM_NAMES[place.ident], self._written(place)))
+        return Stop(seq, feed=self._fed(place))
+
+    def _has_lines(self) -> bool:
+        return any(
+            isinstance(item, Elided) or (isinstance(item, Lines) and any(ident >= 0 for ident in item.ids))
+            for item in self._tape.items
+        )
+
+    def _after_steps(self, seq: int, steps: int) -> int:
+        """seq of the statement that begins `steps` statements after event `seq`."""
+        left = steps
+        for item in self._tape.items:
+            if isinstance(item, Elided) and item.seq + item.n > seq:
+                raise UsageError(
+                    f"position {seq}+{steps} is among statements that were counted but not listed; "
+                    f"give a position before event {item.seq}"
+                )
+            if not isinstance(item, Lines) or item.seq + item.n <= seq:
+                continue
+            number = item.seq
+            for ident in item.ids:
+                if ident >= 0 and not self._units.is_statement(ident):
+                    continue
+                if ident >= 0 and number > seq:
+                    left -= 1
+                    if left == 0:
+                        return number
+                number += 1
+        if not self._has_lines():
+            raise UsageError(
+                f"position {seq}+{steps}: at level effects statements are counted from the block's start; "
+                f"give it as {self._tape.started.block}:S"
+            )
+        return self._tape.end_seq
+
+    def _find(self, seq: int) -> Place | None:
+        """The first event at or after `seq` at which a worker can stand still."""
+        for index, item in enumerate(self._tape.items):
+            if item.seq + count_of(item) <= seq:
+                continue
+            if isinstance(item, Lines):
+                number = item.seq
+                for entry, ident in enumerate(item.ids):
+                    if ident >= 0 and not self._units.is_statement(ident):
+                        continue
+                    if number >= seq and ident != GC_CODE:
+                        return Place(index, entry, ident)
+                    number += 1
+            elif isinstance(item, Elided):
+                raise UsageError(
+                    f"event {seq} is among statements that were counted but not listed; "
+                    f"give a position before event {item.seq}"
+                )
+            elif is_workers(item) or isinstance(item, ForkApplied):
+                return Place(index, 0, None)
+        return None
+
+    def _before(self, place: Place) -> Iterator[tuple[Lines, int]]:
+        """The `lines` records up to a place, each with how many of its entries lie before it."""
+        for index, item in enumerate(self._tape.items[: place.index + 1]):
+            if isinstance(item, Lines):
+                yield item, place.entry if index == place.index else len(item.ids)
+
+    def _passes(self, place: Place) -> int:
+        assert place.ident is not None
+        return sum(item.ids[:limit].count(place.ident) for item, limit in self._before(place))
+
+    def _written(self, place: Place) -> int:
+        written = 0
+        for item, limit in self._before(place):
+            values = iter(item.vals)
+            for ident in item.ids[:limit]:
+                if ident < 0 or not self._units.is_statement(ident):
+                    value = next(values)
+                    if ident == place.ident and isinstance(value, str):
+                        written += len(value)
+        return written
+
+    def _fed(self, place: Place) -> int:
+        return sum(
+            1
+            for item, limit in self._before(place)
+            for ident in item.ids[:limit]
+            if ident < 0 and ident != GC_CODE and ident not in OUTPUT_CODES
+        )
+
+
+def feed_of(tape: BlockTape, units: Units) -> list[tuple[int, object]]:
+    """The recorded answers of a block's coded observations, in order."""
+    feed: list[tuple[int, object]] = []
+    for item in tape.items:
+        if not isinstance(item, Lines) or not any(ident < 0 for ident in item.ids):
+            continue
+        values = iter(item.vals)
+        for ident in item.ids:
+            if ident >= 0:
+                if not units.is_statement(ident):
+                    next(values)
+                continue
+            value = next(values)
+            if ident != GC_CODE and ident not in OUTPUT_CODES:
+                feed.append((ident, value))
+    return feed
+
+
+def triggers_of(
+    tape: BlockTape, stops: list[Stop]
+) -> list[tuple[int, list[tuple[int, str]]]]:
+    """What statements must do besides starting: stop, or collect garbage where the recording did."""
+    marks: dict[int, list[tuple[int, str]]] = {}
+    listed = [item for item in tape.items if isinstance(item, Lines)]
+    collecting = {
+        before
+        for item in listed
+        if GC_CODE in item.ids
+        for before, ident in pairwise(item.ids)
+        if ident == GC_CODE and before >= 0
+    }
+    counts = dict.fromkeys(collecting, 0)
+    for item in listed if collecting else ():
+        for ident, after in zip_longest(item.ids, item.ids[1:]):
+            if ident in counts:
+                if after == GC_CODE:
+                    marks.setdefault(ident, []).append((counts[ident], "gc"))
+                counts[ident] += 1
+    for stop in stops:
+        if stop.ident is not None:
+            actions = marks.setdefault(stop.ident, [])
+            if (stop.passes, "stop") not in actions:
+                actions.append((stop.passes, "stop"))
+    triggers = []
+    for ident, actions in marks.items():
+        done = 0
+        relative = []
+        for passes, action in sorted(actions, key=lambda pair: (pair[0], pair[1] != "stop")):
+            relative.append((max(0, passes - done), action))
+            done = passes + 1
+        triggers.append((ident, relative))
+    return triggers
+
+
+def is_workers(record: Record) -> bool:
+    """True for a record that the worker caused by speaking; the others came from the host."""
+    kind = record.__struct_config__.tag
+    if kind in ("tool.called", "file.opened", "file.renamed", "process.started", "net.connected", "import"):
+        return True
+    if kind in ("ctx.set", "ctx.deleted", "ctx.mutated", "thread.started"):
+        return True
+    cause = getattr(record, "cause", None)
+    if kind in ("file.deleted", "file.made"):
+        return cause is None and getattr(record, "by", "agent") == "agent"
+    if kind == "file.read":
+        return cause is None and getattr(record, "via", "") != "main"
+    return kind == "file.listed" and cause is None
+
