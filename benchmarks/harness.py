@@ -93,6 +93,11 @@ class Options:
     events: int = 1_000_000
 
 
+def quick_options() -> Options:
+    """Gives the options of a quick look."""
+    return Options(repeats=3, lines=80_000, events=100_000)
+
+
 def in_turn(repeats: int, a: Callable[[], float], b: Callable[[], float]) -> Pairs:
     """Measures a and b in turn, the first of them alternating; one pair before is thrown away."""
     pairs = Pairs([], [])
@@ -178,7 +183,5 @@ def report(figures: Sequence[Figure]) -> dict[str, object]:
 
 def main(question: Callable[[Options], list[Figure]]) -> None:
     """Runs one benchmark from its file: prints its table, or with --json one object."""
-    quick = "--quick" in sys.argv
-    options = Options(repeats=3, lines=80_000, events=100_000) if quick else Options()
-    figures = question(options)
+    figures = question(quick_options() if "--quick" in sys.argv else Options())
     print(json.dumps(report(figures)) if "--json" in sys.argv else table(figures))
