@@ -12,6 +12,7 @@ from typing import Any
 from coda.log import Trace, TraceEvent, render
 from coda.query.globs import Matcher, path_glob, text_glob
 from coda.query.hits import Hit
+from coda.query.skim import Skimmer, literal_of
 from coda.query.tree import Query, fields_of
 from coda.query.verbs import VERBS
 
@@ -34,6 +35,8 @@ class Scan:
         self.path = str(trace.path)
         self.root = trace.started.root
         self.notes: dict[str, int] = {}
+        self.may_skim = query.verb in ("read", "delete")
+        """Whether a record without the pattern's literal part cannot have a part in the answer."""
         self._causes: dict[int, TraceEvent] = {}
         self.asked = frozenset(compare.field.partition(".")[0] for compare in fields_of(query.where)) | {
             stage.field.partition(".")[0] for stage in query.stages if stage.field
@@ -42,6 +45,9 @@ class Scan:
     def events(self, start: int = 0) -> Iterator[TraceEvent]:
         """Gives the events of the verb's types, in order, past the range only what completes a hit."""
         verb = VERBS[self.query.verb]
+        literal = literal_of(self.query.pattern.text) if self.query.pattern and self.may_skim else None
+        if literal is not None:
+            return Skimmer(self.trace, verb.types | verb.support, literal, self._remember).events()
         return self.trace.events(start, None, types=verb.types | verb.support)
 
     def past(self, seq: int) -> bool:
@@ -81,12 +87,23 @@ class Scan:
             file=place.file,
             line=place.line,
             function=place.function,
-            source=_trim(place.source) if place.line is not None else None,
+            source=self.source(place),
             cause=event.cause,
             what=what,
             detail=detail,
             fields=self.fields(event) | derived,
         )
+
+    def source(self, event: TraceEvent) -> str | None:
+        """Gives the source text of an event's line, None when it has none."""
+        if event.line is None or event.source:
+            return event.source or None
+        # A block that could not be analysed has no table, but its source is in the log.
+        block = self.trace.block(event.block) if event.block is not None else None
+        if block is None or block.file != event.file:
+            return None
+        lines = block.source.splitlines()[max(event.line - block.started.first_line, 0) :]
+        return lines[0].strip() if lines else None
 
     def fields(self, event: TraceEvent) -> dict[str, Any]:
         """Gives what the event's own record says, as in `coda log --json`."""
@@ -95,14 +112,13 @@ class Scan:
     def cause(self, seq: int) -> TraceEvent:
         """Gives the event that another one belongs to; the last few are remembered."""
         if seq not in self._causes:
-            if len(self._causes) > 64:
-                self._causes.clear()
-            self._causes[seq] = self.trace.event(seq)
+            self._remember(self.trace.event(seq))
         return self._causes[seq]
 
-
-def _trim(source: str | None) -> str | None:
-    return source.strip() if source is not None else None
+    def _remember(self, event: TraceEvent) -> None:
+        if len(self._causes) > 64:
+            self._causes.clear()
+        self._causes[event.seq] = event
 
 
 def shown(value: Any, width: int = 60) -> str:

@@ -15,7 +15,7 @@ VERBS = (
 )  # fmt: skip
 """The verbs in the order in which help and error messages list them."""
 
-RESERVED = frozenset({"where", "at", "and", "or", "not", "by"})
+RESERVED = frozenset({"where", "at", "and", "or", "not"})
 """Words that must be quoted to be a pattern or a value."""
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from coda.errors import MissingBlob, SchemaMismatch
 from coda.log import (
+    BlobStore,
     BlockFinished,
     BlockStarted,
     Elided,
@@ -30,6 +31,24 @@ LINE_TYPES = frozenset({"lines", "elided", "block.started", "block.finished", "t
 MAX_ID = 1 << 28
 """Ids beyond this are damage: a table that large would be gigabytes of source."""
 LOOPS = frozenset({"for", "asyncfor", "while"})
+
+
+def unit_from(record: BlockStarted | Import, blobs: BlobStore) -> UnitInfo | None:
+    """Gives the code unit that a block, or a module of the workspace, brings; None without a table."""
+    if record.table is None:
+        return None
+    if isinstance(record, BlockStarted):
+        first, block, file = record.first_line, record.block, record.file
+        return UnitInfo(record.table, file, first_line=first, block=block, source=record.source)
+    source = functools.partial(_fetch, blobs, record.digest)
+    return UnitInfo(record.table, record.path or record.module, first_line=1, block=None, source=source)
+
+
+def _fetch(blobs: BlobStore, digest: str | None) -> str:
+    try:
+        return blobs.get(digest).decode("utf-8", "replace") if digest else ""
+    except MissingBlob:
+        return ""  # the rows then have no source text; `coda check` tells of the blob
 
 
 class Batch(NamedTuple):
@@ -65,7 +84,9 @@ class Walk:
                 if piece.stop is not None and getattr(record, "seq", -1) >= piece.stop:
                     break
                 if isinstance(record, BlockStarted | Import):
-                    self._meet(record)
+                    unit = unit_from(record, self.trace.blobs)
+                    if unit is not None:
+                        self._add(unit)
                 if isinstance(record, Lines) and piece.stop is not None:
                     record = self._cut(record, piece.stop - record.seq)
                 if isinstance(record, Lines) and max(record.ids, default=-1) >= len(self._kinds):
@@ -79,31 +100,6 @@ class Walk:
                     yield Batch(record, block, turn)
                 elif isinstance(record, TurnStarted | BlockStarted):
                     turn = record.turn if record.turn is not None else turn
-
-    def _meet(self, record: BlockStarted | Import) -> None:
-        """Takes in the table that a block, or a module of the workspace, brings."""
-        if record.table is None:
-            return
-        if isinstance(record, BlockStarted):
-            unit = UnitInfo(
-                record.table,
-                record.file,
-                first_line=record.first_line,
-                block=record.block,
-                source=record.source,
-            )
-        else:
-            source = functools.partial(self._fetch, record.digest)
-            unit = UnitInfo(
-                record.table, record.path or record.module, first_line=1, block=None, source=source
-            )
-        self._add(unit)
-
-    def _fetch(self, digest: str | None) -> str:
-        try:
-            return self.trace.blobs.get(digest).decode("utf-8", "replace") if digest else ""
-        except MissingBlob:
-            return ""  # the rows then have no source text; `coda check` tells of the blob
 
     def _cut(self, record: Lines, events: int) -> Lines:
         """Gives the part of a batch that belongs to the prefix of a fork."""
