@@ -100,7 +100,7 @@ def _write(path: Path, *, blocks: int, batches: int, lines: int, calls: int, see
 def _started(seed: int) -> RunStarted:
     return RunStarted(
         wall="2026-01-01T00:00:00+00:00", kind="sandbox", coda="0", python="3.11.0", level="values",
-        value_limit=64, line_limit=10_000_000, hash_seed=0, random_seed=seed, cwd="/home/user", root="/home/user",
+        value_limit=64, line_limit=10_000_000, hash_seed=0, random_seed=seed, cwd="/w", root="/w",
     )  # fmt: skip
 
 
