@@ -7,6 +7,7 @@ run span is linked to the very span of its parent's trace that it left.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,8 @@ from coda.collector.rollup import Budget
 from coda.collector.tree import Facts
 from coda.errors import LogError
 from coda.log import RunStarted, Trace
+
+_RUN_TIME = re.compile(r"(\d{8}T\d{6})(?!\d)")
 
 
 def spans(trace: Trace, *, budget: Budget | None = None, opted_in: bool = False) -> Iterator[Span]:
@@ -51,7 +54,7 @@ def facts_of(trace: Trace, *, budget: Budget | None = None) -> Facts:
     return Facts(
         run=trace.run,
         ids=trace_ids(trace.run, own.traceparent if own else None),
-        base_ns=unix_ns(started.wall) if started else 0,
+        base_ns=_base_ns(trace, started),
         path=os.path.realpath(trace.path),
         started=started,
         links=_links(trace, budget),
@@ -71,6 +74,18 @@ def unix_ns(wall: str) -> int:
     delta = moment - epoch
     # Whole numbers all the way: a float of seconds is exact to a quarter of a microsecond only.
     return max(0, ((delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds) * 1_000)
+
+
+def _base_ns(trace: Trace, started: RunStarted | None) -> int:
+    """Unix time at which the run's clock was 0.
+
+    A fork has no wall clock of its own in the log but in its run id, which tells when it was made; its first
+    event is put there, whether its clock went on from the parent's or began anew.
+    """
+    if trace.header.parent is not None and (made := _RUN_TIME.match(trace.run)):
+        first = next(trace.events(own=True), None)
+        return max(0, unix_ns(f"{made[1]}+00:00") - (max(first.t, 0) if first else 0))
+    return unix_ns(started.wall) if started else 0
 
 
 def _started(trace: Trace) -> RunStarted | None:
