@@ -30,9 +30,9 @@ from coda.log import (
 from coda.query.arguments import names_for
 from coda.query.chain import Chain, Link
 from coda.query.frames import DEFINITIONS, Frame, Frames
+from coda.query.scopes import Declared, declared_in
 
 _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*|\[\])*")
-_GLOBAL = re.compile(r"^\s*(?:.*;\s*)?(?:global|nonlocal)\s+([^\n;#]+)", re.MULTILINE)
 _CTX = re.compile(r"\bctx\.([^\W\d]\w*)")
 _GAP = 32
 """Events after one statement that are looked at; a line that asks more often is shown by its first."""
@@ -57,6 +57,7 @@ class _Node:
         self.name = name
         self.certain = True
         self.times = 1
+        self.looked = 0
         self.children: list[_Node] = []
         self.value: Any = None
         self.captured = False
@@ -88,8 +89,9 @@ class _Lineage:
         self.frames = Frames(trace, position)
         self.nodes: dict[tuple[int, str | None], _Node] = {}
         self.done: dict[int, frozenset[str] | None] = {}
-        self.work: list[tuple[int, frozenset[str] | None, _Node]] = []
-        self.globals: dict[int, frozenset[str]] = {}
+        self.work: list[tuple[int, frozenset[str] | None, _Node, bool]] = []
+        self.attached: set[int] = set()
+        self.globals: dict[int, Declared] = {}
         self.blocks: dict[int, _Node] = {}
 
     def chain(self) -> Chain:
@@ -130,8 +132,15 @@ class _Lineage:
         """Finds the last store of a name that a frame sees before an entry."""
         base = re.split(r"[.\[]", name, maxsplit=1)[0]
         certain = not frame.guessed
-        if frame.key[1] != 0 and base not in self.declared(frame):
-            entry = self.last(frame.number, name, base, before, frame)
+        declared = self.declared(frame.key[0])
+        certain = certain and declared.exact
+        if frame.key[1] != 0 and not declared.is_global(frame.function, base):
+            entry = None
+            if not declared.is_nonlocal(frame.function, base):
+                entry = self.last(frame.number, name, base, before, frame)
+            within = self.written_within(frame, name, base, before)
+            if within is not None and (entry is None or within > entry):
+                return _Found(within, None, None, False)
             if entry is not None:
                 return _Found(entry, None, None, certain)
             if base in frame.args or base in self.parameters(frame):
@@ -139,17 +148,31 @@ class _Lineage:
             outer = self.enclosing(frame)
             if outer is not None:
                 found = self.look_up(outer, name, before)
-                if found is not None and self.is_local(found, outer):
+                if found is not None and (
+                    self.is_local(found, outer) or declared.is_nonlocal(frame.function, base)
+                ):
                     return found._replace(certain=False)
         return self.in_module(frame, name, base, before)
+
+    def written_within(self, frame: Frame, name: str, base: str, before: int) -> int | None:
+        """Finds the last store by a function inside this one that declares the name nonlocal."""
+        inside = f"{frame.function}.<locals>."
+        found = [
+            self.last(f"{frame.module}\0{path}", name, base, before, frame)
+            for path, names in self.declared(frame.key[0]).nonlocals.items()
+            if base in names and path.startswith(inside)
+        ]
+        return max((entry for entry in found if entry is not None), default=None)
 
     def in_module(self, frame: Frame, name: str, base: str, before: int) -> _Found | None:
         """Finds the last store in the globals, by module code or by a function that declares the name."""
         entries = [self.last(frame.module, name, base, before, frame)]
         for unit in self.frames.walk.units:
             module = "__main__" if unit.block is not None else unit.file
-            if module == frame.module and base in self.declared_in(unit.table.base):
-                scopes = (f"{module}\0{function}" for function in unit.table.functions[1:])
+            if module == frame.module:
+                declared = self.declared(unit.table.base)
+                functions = [path for path in unit.table.functions[1:] if declared.is_global(path, base)]
+                scopes = [f"{module}\0{path}" for path in functions]
                 entries += [self.last(scope, name, base, before, frame) for scope in scopes]
         known = [entry for entry in entries if entry is not None]
         return _Found(max(known), None, None, not frame.guessed) if known else None
@@ -183,16 +206,11 @@ class _Lineage:
     def is_local(self, found: _Found, frame: Frame) -> bool:
         return found.argument is not None or self.frames.frame_of[found.entry] == frame.number
 
-    def declared(self, frame: Frame) -> frozenset[str]:
-        """Names that a unit declares global or nonlocal, when a function of it could mean them."""
-        return self.declared_in(frame.key[0])
-
-    def declared_in(self, base: int) -> frozenset[str]:
+    def declared(self, base: int) -> Declared:
+        """Gives what the functions of a unit declare; remembered."""
         known = self.globals.get(base)
         if known is None:
-            source = self.frames.walk.unit(base).source
-            names = {name.strip() for found in _GLOBAL.finditer(source) for name in found[1].split(",")}
-            known = self.globals[base] = frozenset(names)
+            known = self.globals[base] = declared_in(self.frames.walk.unit(base).source)
         return known
 
     def parameters(self, frame: Frame) -> list[str]:
@@ -231,15 +249,31 @@ class _Lineage:
             if found.argument in found.frame.args:
                 value = (found.argument, found.frame.args[found.argument])
         else:
+            names = self.needed(found.entry, name)
             kept = frames.values.get((found.entry, name))
             if kept:
                 value = (name, kept[-1][1])
             certain = certain and frames.static(frames.ids[found.entry]).changes is None
-        return self.add(found.entry, names, name, value, certain, parent)
+        whole = found.argument is None
+        return self.add(found.entry, names, name, value, certain, parent, whole=whole)
+
+    def needed(self, entry: int, name: str) -> frozenset[str] | None:
+        """Gives what a store of exactly this attribute read, without the object; None for all else.
+
+        After `cart.note = x` the note came from x, however the cart came about.
+        """
+        if "." not in name or name.endswith("[]"):
+            return None
+        static, base = self.frames.static(self.frames.ids[entry]), name.partition(".")[0]
+        targets = [target for target_base, target in static.stores if target_base == base]
+        source = self.frames.walk.statement(self.frames.ids[entry]).source
+        if targets != [name] or len(re.findall(rf"\b{base}\b", source)) != 1:
+            return None
+        return frozenset(static.loads) - {base}
 
     def add(
         self, entry: int, names: frozenset[str] | None, name: str | None, value: tuple[str, Any] | None,
-        certain: bool, parent: _Node | None,
+        certain: bool, parent: _Node | None, *, whole: bool = True,
     ) -> _Node:  # fmt: skip
         key = (self.frames.ids[entry], name)
         node = self.nodes.get(key)
@@ -255,10 +289,10 @@ class _Lineage:
         done = self.done.get(entry, frozenset())
         if done is not None and (names is None or not names <= done):
             self.done[entry] = None if names is None else names | done
-            self.work.append((entry, names, node))
+            self.work.append((entry, names, node, whole))
         return node
 
-    def expand(self, entry: int, names: frozenset[str] | None, node: _Node) -> None:
+    def expand(self, entry: int, names: frozenset[str] | None, node: _Node, whole: bool) -> None:
         """Follows what a statement read: names, calls of agent functions, effects."""
         frames = self.frames
         static = frames.static(frames.ids[entry])
@@ -270,6 +304,8 @@ class _Lineage:
             loads = [f"ctx.{name}" for name in _CTX.findall(source)] + [
                 name for name in loads if name != "ctx"
             ]
+        if (names is None or whole) and entry not in self.attached:
+            self.attached.add(entry)
             self.attach_effects(entry, node)
             for number in frames.children.get(entry, ()):
                 child = frames.frames[number]
@@ -285,8 +321,8 @@ class _Lineage:
 
     def attach_effects(self, entry: int, node: _Node) -> None:
         """Adds what the world answered while a statement ran."""
-        if len(node.children) > _GAP:
-            return
+        if node.looked > _GAP:
+            return  # a line that asks in every turn of a loop is shown by its last turns
         frames = self.frames
         info = frames.walk.statement(frames.ids[entry])
         after = frames.next_in_frame[entry]
@@ -297,6 +333,7 @@ class _Lineage:
             stop = min(stop, start + _GAP)
             if stop <= start:
                 continue
+            node.looked += 1
             for event in self.trace.events(start, stop):
                 elsewhere = event.line is not None and not info.line <= event.line <= info.end_line
                 if event.type == "block.finished":
