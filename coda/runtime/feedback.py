@@ -82,7 +82,7 @@ def _note(result: BlockResult, unrun: int) -> str:
     """Says what became of the state and of the blocks that did not run (R18)."""
     ended = {
         "error": "raised an exception",
-        "interrupted": "was interrupted because it ran too long",
+        "interrupted": "was interrupted before its end",
         "killed": "was killed because it ran too long or used too much",
         "exited": "ended the interpreter",
     }.get(result.outcome, "did not end well")
@@ -150,7 +150,8 @@ def shorten(text: str, limit: int) -> str:
         text: from outside.
         limit: characters that are kept; three fifths of them are the head.
     """
-    text = text.removesuffix("\n")
+    # What no JSON text can hold (lone surrogates) is spelled out.
+    text = text.removesuffix("\n").encode("utf-8", "backslashreplace").decode()
     if len(text) <= limit:
         return escape(text)
     head, tail = text[: limit * 3 // 5], text[len(text) - limit * 2 // 5 :]

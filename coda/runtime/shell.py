@@ -75,46 +75,97 @@ class Shell:
         limit = self.timeout_s if timeout_s is None else timeout_s
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0:
             raise ValueError(f"bash() needs a time limit of more than 0 seconds; got timeout_s={timeout_s!r}")
-        process = subprocess.Popen(
-            [self._program, "-c", cmd],
-            cwd=self.cwd,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        assert process.stdout is not None
-        assert process.stderr is not None
-        streams = [
-            _Stream(process.stdout, self.max_output_bytes),
-            _Stream(process.stderr, self.max_output_bytes),
-        ]
-        ended = threading.Event()
-        threading.Thread(target=_wait, args=(process, ended), name="coda-bash", daemon=True).start()
+        command = _Command([self._program, "-c", cmd], self.cwd, self.env, self.max_output_bytes)
         try:
+            command.start()
             # A limit beyond what a lock can wait for (about 292 years) is none.
-            timed_out = not ended.wait(min(limit, threading.TIMEOUT_MAX))
+            timed_out = not command.ended.wait(min(limit, threading.TIMEOUT_MAX))
         except BaseException:
-            _end_group(process.pid, ended)
+            command.stop()
             raise
         if timed_out:
-            _end_group(process.pid, ended)
-        deadline = time.monotonic() + _GRACE_S
-        for stream in streams:
-            stream.finished.wait(max(deadline - time.monotonic(), 0))
-        if _group_lives(process.pid):
-            self._left.add(process.pid)
+            command.stop()
+        if command.error is not None:
+            raise command.error
+        out, err = command.outputs()
+        if _group_lives(command.group):
+            self._left.add(command.group)
+        code = command.code
         return {
-            "stdout": streams[0].text(),
-            "stderr": streams[1].text(),
-            "returncode": -1 if timed_out or process.returncode is None else process.returncode,
+            "stdout": out,
+            "stderr": err,
+            "returncode": -1 if timed_out or code is None else code,
             "timed_out": timed_out,
         }
 
     def close(self) -> None:
         """Ends everything that commands left running in their groups."""
         _kill_groups(self._left)
+
+
+class _Command:
+    """One process group.
+
+    It is made and waited for on a thread, because an interrupt that lands inside `Popen`, when the child
+    runs but its number is not yet known, would leave the child behind.
+    """
+
+    def __init__(self, argv: list[str], cwd: str, env: dict[str, str], limit: int) -> None:
+        self.ended = threading.Event()
+        self.error: Exception | None = None
+        self.group = 0
+        self.code: int | None = None
+        self._made = threading.Event()
+        self._streams: list[_Stream] = []
+        self._thread = threading.Thread(
+            target=self._run, args=(argv, cwd, env, limit), name="coda-bash", daemon=True
+        )
+
+    def start(self) -> None:
+        """Makes the process."""
+        self._thread.start()
+
+    def _run(self, argv: list[str], cwd: str, env: dict[str, str], limit: int) -> None:
+        try:
+            process = subprocess.Popen(
+                argv,
+                cwd=cwd,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+            self.group = process.pid
+            assert process.stdout is not None
+            assert process.stderr is not None
+            self._streams = [_Stream(process.stdout, limit), _Stream(process.stderr, limit)]
+            self._made.set()
+            self.code = process.wait()
+        except (OSError, ValueError) as error:
+            self.error = error  # Raised where the caller waits.
+        finally:
+            self._made.set()
+            self.ended.set()
+
+    def stop(self) -> None:
+        """Asks the group to end, then makes it."""
+        if self._thread.ident is None:
+            return
+        self._made.wait()
+        if self.group:
+            _signal_group(self.group, signal.SIGTERM)
+            self.ended.wait(_GRACE_S)
+            _signal_group(self.group, signal.SIGKILL)
+            self.ended.wait(_STUCK_S)  # A process in the kernel's hands may not die; the call ends anyway.
+
+    def outputs(self) -> tuple[str, str]:
+        """Gives both outputs, without waiting long for children that hold them open."""
+        deadline = time.monotonic() + _GRACE_S
+        for stream in self._streams:
+            stream.finished.wait(max(deadline - time.monotonic(), 0))
+        out, err = (stream.text() for stream in self._streams)
+        return out, err
 
 
 class _Stream:
@@ -166,19 +217,6 @@ class _Stream:
             return (head + tail).decode("utf-8", "replace")
         notice = f"\n[... {self._left_out} bytes left out ...]\n"
         return head.decode("utf-8", "replace") + notice + tail.decode("utf-8", "replace")
-
-
-def _wait(process: subprocess.Popen[bytes], ended: threading.Event) -> None:
-    process.wait()
-    ended.set()
-
-
-def _end_group(group: int, ended: threading.Event) -> None:
-    """Asks a process group to end, then makes it."""
-    _signal_group(group, signal.SIGTERM)
-    ended.wait(_GRACE_S)
-    _signal_group(group, signal.SIGKILL)
-    ended.wait(_STUCK_S)  # A process in the kernel's hands may not die; the call ends all the same.
 
 
 def _kill_groups(groups: set[int]) -> None:

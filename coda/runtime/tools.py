@@ -268,8 +268,11 @@ def invoke(
             raise TypeError(f"tool results are values; {tool.name}() returned {bad}")
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001 - the boundary: a tool's exception is data
+    except Exception as error:  # noqa: BLE001 - the boundary: a tool's exception is data
         return Outcome(False, error=error_data(error))
+    except BaseException as error:  # noqa: BLE001 - SystemExit of a tool must not end the agent's interpreter
+        kind = type(error).__name__
+        return Outcome(False, error=error_data(RuntimeError(f"{tool.name}() raised {kind}: {error}")))
     changed = tuple(name for name, argument, data in mutable if to_envelope(argument) != data)
     return Outcome(True, value, changed=changed)
 
@@ -291,10 +294,20 @@ def error_data(error: BaseException) -> dict[str, Any]:
         message = str(error)
     except Exception as second:  # noqa: BLE001 - the user's own __str__ may fail
         message = f"<no message: {type(second).__name__}>"
-    args = [to_envelope(arg, max_bytes=64 << 10) for arg in error.args]
+    # A lone surrogate (an odd file name) is in no JSON text.
+    message = message.encode("utf-8", "backslashreplace").decode()
+    args = [to_envelope(arg, max_bytes=64 << 10) for arg in _arguments_of(error)]
     # An argument that is no value would make the worker's exception a different one: leave it out.
     args = args if all(_not_a_value(arg) is None for arg in args) else [message]
     return {"type": names[0], "mro": names, "message": message, "args": args}
+
+
+def _arguments_of(error: BaseException) -> tuple[Any, ...]:
+    """Gives what the exception must be made of to be the same; an OSError's args leave its paths out."""
+    if isinstance(error, OSError) and error.filename is not None and len(error.args) == 2:
+        more = () if error.filename2 is None else (None, error.filename2)
+        return (*error.args, error.filename, *more)
+    return error.args
 
 
 def _qualified(kind: type) -> str:

@@ -188,7 +188,7 @@ def test_a_block_that_runs_for_ever_is_stopped_and_told(tmp_path: Path) -> None:
     ran = Ran(tmp_path, loop, "stopped", timeout_s=0.2, level="effects")
     [info] = open_trace(ran.result.trace).blocks
     assert info.outcome == "interrupted"
-    assert "was interrupted because it ran too long" in ran.llm.calls[1][-1]["content"]
+    assert "was interrupted before its end" in ran.llm.calls[1][-1]["content"]
     assert ran.result.text == "stopped"
 
 

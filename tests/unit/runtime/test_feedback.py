@@ -55,7 +55,7 @@ def test_the_whole_message() -> None:
 @pytest.mark.parametrize(
     ("outcome", "state", "words"),
     [
-        ("interrupted", "kept", "was interrupted because it ran too long. The variables that it had set"),
+        ("interrupted", "kept", "was interrupted before its end. The variables that it had set"),
         ("killed", "rolled_back", "used too much. All variables are as they were before it."),
         ("killed", "lost", "All variables are lost, and no more blocks can run."),
         ("exited", "kept", "Block 1 ended the interpreter."),
@@ -88,6 +88,10 @@ def test_escaping_loses_nothing(text: str) -> None:
     escaped = escape(text)
     assert not re.search(r"<\s*/?\s*(stdout|note|error)\b", escaped, re.IGNORECASE)
     assert re.sub("&(lt|amp);", lambda found: "<" if found[1] == "lt" else "&", escaped) == text
+
+
+def test_text_that_no_json_can_hold_is_spelled_out() -> None:
+    assert shorten("a\udcff\n", 10) == "a\\udcff"
 
 
 def test_ordinary_text_stays_as_it_is() -> None:

@@ -22,7 +22,7 @@ class Box:
 
     def __init__(self, tmp_path: Path) -> None:
         self.outside = tmp_path
-        self.root = tmp_path / "root"
+        self.root = tmp_path / "box"
         self.root.mkdir()
         self.told: list[FileAccess] = []
         self.do = Primitives(self.root, on_file=self.told.append)
@@ -54,14 +54,14 @@ def test_primitives_are_tools(box: Box) -> None:
 # --- confinement -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["../x", "/etc/passwd", "link/x", "file", "a/../../x", "..", "up/root/../x"])
+@pytest.mark.parametrize("path", ["../x", "/etc/passwd", "link/x", "file", "a/../../x", "..", "up/box/../x"])
 def test_paths_out_of_the_root_are_refused(box: Box, path: str) -> None:
     (box.root / "link").symlink_to(box.outside)
     (box.root / "up").symlink_to("..")
     (box.root / "file").symlink_to(box.outside / "secret")
     (box.outside / "secret").write_text("s")
     for call in (box.do.read, box.do.ls, lambda p: box.do.write(p, ""), lambda p: box.do.edit(p, "a", "b")):
-        with pytest.raises(PermissionError, match=r"leads out of the workspace .*/root"):
+        with pytest.raises(PermissionError, match=r"leads out of the workspace .*/box"):
             call(path)
     with pytest.raises(PermissionError, match="leads out of the workspace"):
         box.do.grep("s", path)

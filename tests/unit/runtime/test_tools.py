@@ -144,6 +144,8 @@ def test_exceptions_become_data() -> None:
             raise Odd("k")
         if kind == "exit":
             raise SystemExit(3)
+        if kind == "name":
+            raise FileNotFoundError(2, "No such file", "bad\udcff")
         raise ValueError("bad", 7, object())
 
     plain = call(fails, "plain").error
@@ -157,7 +159,12 @@ def test_exceptions_become_data() -> None:
     assert odd["args"] == ["k"]
     exited = call(fails, "exit").error
     assert exited is not None
-    assert (exited["type"], exited["args"]) == ("SystemExit", [3])
+    # As SystemExit it would end the agent's interpreter.
+    assert (exited["type"], exited["message"]) == ("RuntimeError", "fails() raised SystemExit: 3")
+    named = call(fails, "name").error
+    assert named is not None
+    named["message"].encode()
+    assert from_envelope(named["args"]) == [2, "No such file", "bad\udcff"]
     missing = call(fails).error
     assert missing is not None
     assert missing["message"].endswith("missing 1 required positional argument: 'kind'")

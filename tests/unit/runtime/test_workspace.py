@@ -20,7 +20,7 @@ class Place:
     """A workspace in a folder of its own, with a store beside it."""
 
     def __init__(self, tmp_path: Path) -> None:
-        self.root = tmp_path / "root"
+        self.root = tmp_path / "box"
         self.root.mkdir()
         self.blobs = BlobStore(tmp_path / "t.blobs")
         self.workspace = Workspace(self.root, blobs=self.blobs)
