@@ -23,7 +23,7 @@ from coda.collector.metrics import Metrics
 from coda.collector.page import POLICY, run_list, sign_in
 from coda.collector.schema import Block, FailureReply, Health, Run, RunDetail, RunList
 from coda.collector.service import RunStore, follow, stream, summarise
-from coda.errors import CodaError, UsageError
+from coda.errors import CodaError, LogError, UsageError
 from coda.log import mask
 
 NDJSON = "application/x-ndjson"
@@ -160,6 +160,8 @@ async def _pump(socket: WebSocket, work: Work) -> None:
             work(put, gone.is_set)
         except CodaError as error:
             end = error
+        except OSError as error:
+            end = LogError(f"the trace cannot be read any more: {error.strerror}")
         except RuntimeError:
             return  # the loop has closed: nobody is left to tell
         try:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from coda.errors import CodaError, UsageError
+from coda.errors import CodaError, LogError, UsageError
 from coda.log import Trace, TraceEvent, is_run_id, mask, open_trace
 
 TRACE_NAME = "trace.jsonl"
@@ -160,27 +160,35 @@ def follow(
         flush()
         return stopped()
 
-    for event in trace.follow(poll_s, idle, start=start):
-        row = event.to_json() + b"\n"
-        waiting.append(row)
-        size += len(row)
-        if size >= CHUNK_BYTES:
-            flush()
-            if stopped():
-                return
-    flush()
+    try:
+        for event in trace.follow(poll_s, idle, start=start):
+            row = event.to_json() + b"\n"
+            waiting.append(row)
+            size += len(row)
+            if size >= CHUNK_BYTES:
+                flush()
+                if stopped():
+                    return
+    finally:
+        flush()
 
 
 def chunks(events: Iterator[TraceEvent]) -> Iterator[bytes]:
     """Gives the JSON of events, a line each, in chunks of about 64 KiB."""
     rows: list[bytes] = []
     size = 0
-    for event in events:
-        row = event.to_json()
-        rows.append(row)
-        size += len(row) + 1
-        if size >= CHUNK_BYTES:
+    try:
+        for event in events:
+            row = event.to_json()
+            rows.append(row)
+            size += len(row) + 1
+            if size >= CHUNK_BYTES:
+                yield b"\n".join(rows) + b"\n"
+                rows, size = [], 0
+    except LogError:
+        # What came before the damage is sound, and is given first.
+        if rows:
             yield b"\n".join(rows) + b"\n"
-            rows, size = [], 0
+        raise
     if rows:
         yield b"\n".join(rows) + b"\n"
