@@ -45,14 +45,14 @@ class Beneath:
             below = os.open(part, _DIRECTORY, dir_fd=fd)
         except FileNotFoundError:
             if not make:
-                raise FileNotFoundError(errno.ENOENT, "No such directory", path) from None
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
             os.mkdir(part, dir_fd=fd)
             self.made.append(path)
             below = os.open(part, _DIRECTORY, dir_fd=fd)
         except OSError as error:
             # Linux says ENOTDIR for a link here, others ELOOP: one answer for both.
             if error.errno in (errno.ELOOP, errno.ENOTDIR):
-                raise NotADirectoryError(errno.ENOTDIR, "Not a directory", path) from None
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
             raise
         os.close(fd)
         return below

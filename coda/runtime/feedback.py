@@ -27,6 +27,8 @@ class Limits(NamedTuple):
     error: int = 6_000
     value: int = 6_000
     ctx: int = 30_000
+    blocks: int = 40
+    """How many blocks are told one by one; the limits above are shared when there are more than four."""
 
 
 _NO_LIMITS_GIVEN = Limits()
@@ -47,7 +49,7 @@ def feedback(
         known: the names that `ctx` held before the first of them.
         limits: how much of each part is told.
     """
-    parts = [_result(result, limits) for result in results]
+    parts = _results(results, limits)
     succeeded = sum(result.outcome == "ok" for result in results)
     parts.append(
         f'<execution_summary blocks_run="{len(results)}" blocks_emitted="{emitted}" succeeded="{succeeded}"/>'
@@ -57,6 +59,20 @@ def feedback(
     if delta := ctx_delta(results, known=known, limits=limits):
         parts.append(delta)
     return "\n".join(parts)
+
+
+def _results(results: Sequence[BlockResult], limits: Limits) -> list[str]:
+    """Tells each block, or the first and the last ones when there are too many."""
+    half = limits.blocks // 2
+    left_out = len(results) - 2 * half
+    told = results if left_out <= 0 else [*results[:half], *results[-half:]]
+    if len(told) > 4:
+        limits = limits._replace(output=limits.output * 4 // len(told), error=limits.error * 4 // len(told))
+    parts = [_result(result, limits) for result in told]
+    if left_out > 0:
+        # Only the last block of a reply can have failed, so these ended well.
+        parts.insert(half, f"[... {left_out} blocks that ended well left out ...]")
+    return parts
 
 
 def _result(result: BlockResult, limits: Limits) -> str:

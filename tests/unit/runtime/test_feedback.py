@@ -126,6 +126,14 @@ def test_the_message_is_bounded() -> None:
     assert re.search(r"\[\.\.\. \d+ more names changed\]\n</ctx_delta>$", text)
 
 
+def test_many_blocks_share_the_room() -> None:
+    results = [ran(number, stdout="x" * 20_000) for number in range(1, 1001)]
+    text = feedback(results, emitted=1000)
+    assert len(text) < 60_000
+    assert "[... 960 blocks that ended well left out ...]" in text
+    assert [int(found) for found in re.findall(r'block="(\d+)"', text)] == [*range(1, 21), *range(981, 1001)]
+
+
 def test_a_name_is_told_once_with_its_last_value() -> None:
     results = [
         ran(1, ctx=(change("set", "a", 1), change("set", "b", 1))),
