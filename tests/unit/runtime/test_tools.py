@@ -246,3 +246,26 @@ def test_says_what_is_wrong_with_a_file_of_tools(tmp_path: Path, text: str, mess
         Tool.load(path)
     with pytest.raises(UsageError, match="is not a Python file"):
         Tool.load(tmp_path / "absent.py")
+
+
+class Model:
+    """Has the one method of a pydantic model that is used."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+
+    @classmethod
+    def model_validate(cls, data: dict[str, Any]) -> Model:
+        if set(data) != {"total"}:
+            raise ValueError(f"unknown fields in {sorted(data)}")
+        return cls(int(data["total"]))
+
+
+def test_models_are_validated() -> None:
+    def double(model: Model) -> int:
+        return model.total * 2
+
+    assert call(double, {"total": "4"}).value == 8
+    refused = call(double, {"sum": 1}).error
+    assert refused is not None
+    assert (refused["type"], refused["message"]) == ("ValueError", "unknown fields in ['sum']")
