@@ -137,21 +137,24 @@ class Printer:
 
     def text(self, *pieces: str | Styled) -> str:
         """Gives the line that `line` would print, without its end."""
-        texts = [piece.text if isinstance(piece, Styled) else piece for piece in pieces]
-        whole = "".join(texts)
-        if not self.show_secrets:
-            masked = mask(whole)
-            if masked != whole:
-                return _one_line(masked)  # the secret may span pieces: better grey than told
+        whole = "".join([piece.text if isinstance(piece, Styled) else piece for piece in pieces])
+        masked = whole if self.show_secrets else mask(whole)
+        if not self.colour or masked != whole:
+            return _one_line(masked)  # a secret may span pieces: better without colour than told
         return "".join(
-            self.paint(_one_line(text), piece.style) if isinstance(piece, Styled) else _one_line(text)
-            for piece, text in zip(pieces, texts, strict=True)
+            [
+                self.paint(_one_line(piece.text), piece.style)
+                if isinstance(piece, Styled)
+                else _one_line(piece)
+                for piece in pieces
+            ]
         )
 
     def paint(self, text: str, style: str) -> str:
         """Colours text that is safe already; gives it as it is when there is no colour."""
-        codes = ";".join(STYLES[word] for word in style.split())
-        return f"\x1b[{codes}m{text}\x1b[0m" if self.colour and codes and text else text
+        if not self.colour or not text or not style:
+            return text
+        return f"\x1b[{';'.join([STYLES[word] for word in style.split()])}m{text}\x1b[0m"
 
     def table(
         self, headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[int] = ()
