@@ -17,9 +17,15 @@ from coda.query.hits import Hit
 from coda.query.order import Pending
 from coda.query.scan import Scan, size_text
 
+_MACHINERY = frozenset({"main", "import"})
+
 
 def find_reads(scan: Scan) -> Iterator[Hit]:
-    """Gives one hit for each file opened readable; failed attempts only when `error` is asked for."""
+    """Gives one hit for each file opened readable.
+
+    Failed attempts count only when `error` is asked for; programs and modules that were read to be
+    executed, which no agent code asked to read, only when `via` is.
+    """
     match = scan.path_test()
     with_failed = "error" in scan.asked
     for event in scan.events(scan.first):
@@ -30,6 +36,9 @@ def find_reads(scan: Scan) -> Iterator[Hit]:
             continue
         if record.error is not None and not with_failed:
             scan.note("failed attempt to read; `where error != null` lists them")
+            continue
+        if record.via in _MACHINERY and "via" not in scan.asked:
+            scan.note(f"read to be executed; `where via = {record.via}` lists them")
             continue
         state = record.error if record.error is not None else size_text(record.size)
         yield scan.hit(event, record.path, f"{record.via}, {state}")

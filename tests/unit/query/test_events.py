@@ -102,6 +102,7 @@ def busy() -> list[Event]:
         BlockFinished(block=1, outcome="error"),  # 43
         TurnFinished(turn=1),  # 44
         FileListed(path="src"),  # 45
+        FileRead(path="helper.py", size=4, via="import", **at(1)),  # 46
     ]  # fmt: skip
 
 
@@ -127,6 +128,8 @@ def hits(text: str, trace: Trace) -> list[Hit]:
         ("read *.env where error != null", [11]),
         ("read where size > 1kb", [7]),
         ("read where via = read", [9]),
+        ("read *.py", []),
+        ("read *.py where via = import", [46]),
         ("read *.env at 8..20", [9]),
         ("read *.env at ..8", [7]),
         ("read | first 1", [7]),
