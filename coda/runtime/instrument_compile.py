@@ -41,12 +41,9 @@ def warnings_off() -> Iterator[None]:
 
 @contextmanager
 def deep_stack() -> Iterator[None]:
-    """Lets trees through that are deeper than the recursion limit: 3.11 counts nodes as frames."""
+    """Makes room for deep trees (3.11 counts their nodes as frames), and for ourselves near the limit."""
     limit = sys.getrecursionlimit()
-    if limit >= _COMPILE_DEPTH or sys.version_info >= (3, 12):
-        yield
-        return
-    sys.setrecursionlimit(_COMPILE_DEPTH)
+    sys.setrecursionlimit(max(limit, _COMPILE_DEPTH))
     try:
         yield
     finally:

@@ -129,7 +129,8 @@ def test_functions_are_the_qualified_names_that_the_compiler_gives() -> None:
         ("a if b else c", "", "a b c"),
         ("a < b < c is not d", "", "a b c d"),
         ("{**a, b: c}", "", "a b c"),
-        ("match a.b:\n case C.D: x\n case E(f, g=[h, *i], j={'k': l, **m}) as n if o: y", "f h i l m n", "a C E o"),
+        ("match a.b:\n case C.D: x\n case E(f, g=[h, *i]) as n if o: y", "f h i n", "a C E o"),
+        ("match a:\n case {'k': b, **c}: y", "b c", "a"),
         ("match a:\n case [x, _] | (_, x): y", "x", "a"),
     ],
 )  # fmt: skip
@@ -163,7 +164,7 @@ def test_annotations_of_locals_read_nothing() -> None:
         ("del x", []),
         ("from a import *", []),
         ("import a.b, c as d", [(1, "a"), (1, "d")]),
-        ("def f(a, /, b, *c, d, **e):\n    'doc'\n    global g\n    pass", [(4, n) for n in "abcde"] + [(1, "f")]),
+        ("def f(a, /, b, *c, d, **e):\n 'doc'\n global g\n pass", [(4, n) for n in "abcde"] + [(1, "f")]),
         ("def f(a): 'doc'", [(1, "f")]),
         ("for i in x: pass", [(1, "i")]),
         ("for x.y in z: pass", []),
