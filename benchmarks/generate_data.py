@@ -60,7 +60,7 @@ def nothing() -> str:
     return "print(0, 0, 0)\n"
 
 
-_SMALL = "number = 1\nother = number + 1\n"
+SMALL_SOURCE = "number = 1\nother = number + 1\n"
 
 
 def small_trace(path: Path) -> Path:
@@ -86,7 +86,7 @@ def _write(path: Path, *, blocks: int, batches: int, lines: int, calls: int, see
         for block in range(1, blocks + 1):
             base = (block - 1) * 4
             writer.append(
-                BlockStarted(block=block, source=_SMALL, file=f"<block {block}>", table=_table(base))
+                BlockStarted(block=block, source=SMALL_SOURCE, file=f"<block {block}>", table=_table(base))
             )
             for _ in range(batches):
                 writer.append(_batch(base, lines, block, dice))

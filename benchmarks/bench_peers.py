@@ -1,0 +1,119 @@
+"""What do other ways of watching the tight loop cost, where they are installed?
+
+Unit of work: the tight loop of `generate_data`. Peers: `sys.monitoring` line events kept in a list that is
+written at the end (CPython 3.12+); VizTracer with its defaults, which sees functions and not lines, saving
+included; smolagents' own interpreter, which records nothing. They promise other things than a recording that
+survives the process and can be replayed, so there is no target. Each runs in a fresh process, timed inside
+it, in turn with bare; each must print the same sums. A peer that is not there is named on stderr.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.generate_data import tight_loop
+from benchmarks.harness import Figure, Options, WrongResult, environment, in_turn, main
+
+REPEATS = 3
+
+# Each runs PROGRAM (argv 1) with the log at argv 2, prints the program's output, and its seconds on stderr.
+_FRAME = """\
+import sys, time
+source = open(sys.argv[1], encoding="utf-8").read()
+code = compile(source, sys.argv[1], "exec")
+{prepare}
+started = time.perf_counter()
+{run}
+print(time.perf_counter() - started, file=sys.stderr)
+"""
+
+_MONITORING = _FRAME.format(
+    prepare="""\
+monitor, seen = sys.monitoring, []
+def line(code, number):
+    if code.co_filename == sys.argv[1]:
+        seen.append(number)
+    else:
+        return monitor.DISABLE
+monitor.use_tool_id(4, "peer")
+monitor.register_callback(4, monitor.events.LINE, line)""",
+    run="""\
+monitor.set_events(4, monitor.events.LINE)
+exec(code, {"__name__": "__main__"})
+monitor.set_events(4, 0)
+with open(sys.argv[2], "w", encoding="utf-8") as log:
+    log.write(repr(seen))""",
+)
+
+_VIZTRACER = _FRAME.format(
+    prepare="from viztracer import VizTracer",
+    run="""\
+tracer = VizTracer(output_file=sys.argv[2], verbose=0)
+tracer.start()
+exec(code, {"__name__": "__main__"})
+tracer.stop()
+tracer.save()""",
+)
+
+_SMOLAGENTS = _FRAME.format(
+    prepare="""\
+from smolagents.local_python_executor import LocalPythonExecutor
+executor = LocalPythonExecutor([], max_print_outputs_length=1000)
+executor.send_tools({})""",
+    run="""\
+print(executor(source).logs, end="")""",
+)
+
+PEERS = {
+    "sys.monitoring, a list of lines": ("import sys; sys.monitoring", _MONITORING),
+    "VizTracer, functions": ("import viztracer", _VIZTRACER),
+    "smolagents' interpreter": ("import smolagents.local_python_executor", _SMOLAGENTS),
+}
+
+
+def questions(options: Options) -> list[Figure]:
+    """Gives the cost of each peer that is there, to bare."""
+    figures = []
+    with tempfile.TemporaryDirectory(prefix="coda-bench-") as name:
+        program, log = Path(name) / "loop.py", Path(name) / "peer.json"
+        program.write_text(tight_loop(options.lines), encoding="utf-8")
+        expected, _ = _run(["-m", "benchmarks.bare", str(program)])
+        for peer, (needs, code) in PEERS.items():
+            if not _is_there(needs):
+                print(f"bench_peers: {peer}: not here", file=sys.stderr)
+                continue
+
+            def theirs(peer: str = peer, code: str = code) -> float:
+                printed, seconds = _run(["-c", code, str(program), str(log)])
+                if printed != expected:
+                    raise WrongResult(f"{peer} printed {printed!r}")
+                return seconds
+
+            pairs = in_turn(
+                min(REPEATS, options.repeats),
+                theirs,
+                lambda: _run(["-m", "benchmarks.bare", str(program)])[1],
+            )
+            spread = pairs.ratio()
+            figures.append(Figure(peer, "x bare", spread.median, spread))
+    return figures
+
+
+def _is_there(needs: str) -> bool:
+    return subprocess.run([sys.executable, "-c", needs], capture_output=True, check=False).returncode == 0
+
+
+def _run(arguments: list[str]) -> tuple[str, float]:
+    done = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=False, env=environment()
+    )
+    if done.returncode:
+        raise WrongResult(f"{arguments[:2]} ended with {done.returncode}: {done.stderr[-800:]}")
+    return done.stdout, float(done.stderr.split()[-1])
+
+
+if __name__ == "__main__":
+    main(questions)
