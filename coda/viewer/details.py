@@ -117,7 +117,7 @@ class Details:
         values: dict[int, list[Known]] = {}
         for known in self.snapshot.names:
             statement = unit.statement(known.statement)
-            if statement is not None and not known.stale and known.function in ("", self.function):
+            if statement is not None and not known.doubt and known.function in ("", self.function):
                 values.setdefault(statement.line, []).append(known)
         return {
             line: "  ".join(f"{clean(k.name)} = {shown(k.value, width=60, under=k.name)}" for k in found[-4:])

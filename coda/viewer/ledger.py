@@ -1,8 +1,10 @@
 """What the log alone tells of the state before an event: names and their recorded values, and the output.
 
-Guarantee: nothing here is a guess. A name has the last value that was recorded for it before the position;
-when the statement that binds it ran again past the number of values that are kept, the value is marked
-stale instead of being shown as the present one. A rolled-back block leaves no names behind.
+Guarantee: nothing here is a guess. A name has the last value that was recorded for it before the position,
+with a doubt when that may not be the present one: its site has used up the values that are kept, it was
+deleted, an element of it was stored, or it is a container, whose content the log does not follow. A local
+name is that of the last call that bound it, which need not be the present one. A rolled-back block leaves
+no names behind. Exact values are an answer of replay.
 Moving on by a few events costs a few events; far jumps start from the nearest saved point.
 Not safe to share between threads: one thread owns a ledger.
 """
@@ -12,14 +14,32 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from coda.log import BlockFinished, Elided, Lines
-from coda.viewer.moments import Bound, Moments, Stream
+from coda.viewer.moments import Bound, Moments, Stream, Unit
 from coda.viewer.timeline import Timeline
 
 _SAVE_EVERY = 50_000
 """Records plus events between two saved points; a save copies a few dictionaries."""
+
+_SCALARS = frozenset(
+    {
+        "float",
+        "int",
+        "str",
+        "bytes",
+        "complex",
+        "datetime",
+        "date",
+        "time",
+        "timedelta",
+        "decimal",
+        "path",
+        "uuid",
+    }
+)
 
 Key = tuple[str, str]
 """Function path ("" for the module level) and name."""
@@ -35,8 +55,8 @@ class Known(NamedTuple):
     """The event by which it was known."""
     statement: int
     """Id of the statement that bound it."""
-    stale: bool
-    """True when it was bound again since, and that value was not kept."""
+    doubt: str
+    """Why it may not be the present value: `older`, `deleted`, `as bound`, `last call`; "" for none."""
 
 
 class Printed(NamedTuple):
@@ -57,19 +77,47 @@ class Snapshot(NamedTuple):
     """False when the trace holds no values, or lines were elided."""
 
 
+class Touching(NamedTuple):
+    """Statements of a unit that touch a name otherwise than by binding it."""
+
+    deletes: tuple[int, ...]
+    parts: tuple[int, ...]
+    """They store an element or attribute of it."""
+
+
+def _touching(unit: Unit, name: str) -> Touching:
+    deletes, parts = [], []
+    for index, statement in enumerate(unit.table.statements):
+        if statement.kind == "delete" and name in statement.stores:
+            deletes.append(unit.table.base + index)
+        if any(store.startswith((f"{name}[", f"{name}.")) for store in statement.stores):
+            parts.append(unit.table.base + index)
+    return Touching(tuple(deletes), tuple(parts))
+
+
+def _has_parts(value: Any) -> bool:
+    """Whether a value in the envelope is a container or an object, which may change without being bound."""
+    if isinstance(value, list):
+        return True
+    return isinstance(value, dict) and value.get("$") not in _SCALARS
+
+
 class _State:
     def __init__(self) -> None:
         self.record = 0
         self.seq = 0
         self.values: dict[Key, tuple[Bound, int]] = {}
-        self.counts: dict[int, int] = {}
-        self.ran: dict[int, int] = {}
+        self.counts: dict[int, int] = {}  # values kept of each binding in this block
+        self.ran: dict[int, int] = {}  # last event of each statement
+        self.full: frozenset[Key] = frozenset()  # names with a site that keeps no more values in this block
+        self.passed: frozenset[Key] = frozenset()  # and in earlier blocks, not bound since
         self.base: tuple[dict[Key, tuple[Bound, int]], dict[int, int]] | None = None
-        self.elided = False
+        self.elided = -1  # first event after the last elided statements
 
     def copy(self) -> _State:
         other = _State()
         other.record, other.seq, other.elided = self.record, self.seq, self.elided
+        other.full, other.passed = self.full, self.passed
         other.values, other.counts, other.ran = dict(self.values), dict(self.counts), dict(self.ran)
         other.base = self.base
         return other
@@ -86,6 +134,7 @@ class Ledger:
         self._saved: list[_State] = [_State()]
         self._work = 0
         self._printed: list[Printed] = []
+        self._touches = lru_cache(maxsize=4096)(_touching)
         self._printed_to = 0  # events before this one have been searched for output
 
     def at(self, seq: int, *, cancelled: Callable[[], bool] = lambda: False) -> Snapshot | None:
@@ -98,19 +147,32 @@ class Ledger:
             return None
         state = self._state
         names = [
-            Known(bound.name, bound.function, bound.value, at, bound.statement, self._stale(state, bound, at))
-            for bound, at in state.values.values()
+            Known(bound.name, key[0], bound.value, at, bound.statement, self._doubt(state, key, bound, at))
+            for key, (bound, at) in state.values.items()
         ]
         names.sort(key=lambda known: known.seq)
-        return Snapshot(seq, tuple(names), self._limit > 0 and not state.elided)
+        return Snapshot(seq, tuple(names), self._limit > 0 and state.elided < 0)
 
     def printed(self, seq: int, *, last: int = 2000) -> list[Printed]:
         """The last things that were printed before the event; call `at` for it first."""
         stop = bisect_right(self._printed, seq - 1, key=lambda printed: printed.seq)
         return self._printed[max(0, stop - last) : stop]
 
-    def _stale(self, state: _State, bound: Bound, at: int) -> bool:
-        return state.counts.get(bound.id, 0) >= self._limit and state.ran.get(bound.statement, -1) > at
+    def _doubt(self, state: _State, key: Key, bound: Bound, at: int) -> str:
+        if at >= state.seq - 1:
+            return ""  # nothing has run since
+        if at < state.elided or key in state.full or key in state.passed:
+            return "older"
+        touching = self._touching(bound)
+        if any(state.ran.get(id, -1) > at for id in touching.deletes):
+            return "deleted"
+        if any(state.ran.get(id, -1) > at for id in touching.parts) or _has_parts(bound.value):
+            return "as bound"
+        return "last call" if key[0] else ""
+
+    def _touching(self, bound: Bound) -> Touching:
+        unit = self._moments.unit_of(bound.id)
+        return self._touches(unit, bound.name) if unit is not None else Touching((), ())
 
     def _advance(self, seq: int, cancelled: Callable[[], bool]) -> bool:
         timeline, state = self._timeline, self._state
@@ -146,6 +208,7 @@ class Ledger:
         if kind == "block.started":
             state.base = (dict(state.values), dict(state.ran))
             state.counts = {}
+            state.full, state.passed = frozenset(), state.passed | state.full
         elif kind == "block.finished":
             record = self._moments.record(state.record)
             if isinstance(record, BlockFinished) and record.state == "rolled_back" and state.base:
@@ -153,7 +216,7 @@ class Ledger:
         elif kind == "elided":
             record = self._moments.record(state.record)
             if isinstance(record, Elided):
-                state.elided = True
+                state.elided = stop
                 state.ran.update((id, stop - 1) for id, _ in record.counts)
         elif kind == "output" and first >= self._printed_to:
             output = self._moments.record(state.record)
@@ -180,9 +243,16 @@ class Ledger:
                 continue
             bound = self._moments.bound(ids[entry], value)
             if bound is not None:
-                key = (bound.function, bound.name)
-                state.values[key] = (bound, at)
-                state.counts[bound.id] = state.counts.get(bound.id, 0) + 1
+                self._bind(state, bound, at)
+
+    def _bind(self, state: _State, bound: Bound, at: int) -> None:
+        key = ("" if bound.is_global else bound.function, bound.name)
+        state.values[key] = (bound, at)
+        kept = state.counts[bound.id] = state.counts.get(bound.id, 0) + 1
+        if key in state.passed:
+            state.passed = state.passed - {key}
+        if kept >= self._limit:
+            state.full = state.full | {key}
 
     def _print(self, seq: int, stream: str, value: Any) -> None:
         self._printed.append(Printed(seq, stream, value))
@@ -209,7 +279,8 @@ def hits(
             elif isinstance(found, Elided):
                 counts.update(dict(found.counts))
         record += 1
-    return dict(counts)
+    others = moments.binding_ids(set(counts))
+    return {id: times for id, times in counts.items() if id >= 0 and id not in others}
 
 
 def _own(timeline: Timeline, moments: Moments, record: int, found: Lines) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ Safe to share between threads.
 
 from __future__ import annotations
 
+import ast
 import threading
 from array import array
 from bisect import bisect_left, bisect_right
@@ -75,6 +76,8 @@ class Bound(NamedTuple):
     id: int
     statement: int
     """Id of the statement that bound it."""
+    is_global: bool = False
+    """The function declares the name global."""
 
 
 class Moment(NamedTuple):
@@ -130,6 +133,7 @@ class Moments:
         self._streams: OrderedDict[int, Stream] = OrderedDict()
         self._entries = 0
         self._unit = lru_cache(maxsize=256)(self._load_unit)
+        self._globals = lru_cache(maxsize=64)(_globals)
 
     # --- records -------------------------------------------------------------------------------
 
@@ -234,7 +238,12 @@ class Moments:
             return None
         binding = unit.table.bindings[index]
         statement = unit.table.statements[binding.statement]
-        return Bound(binding.name, value, unit.function(statement), id, unit.table.base + binding.statement)
+        function = unit.function(statement)
+        is_global = bool(function) and any(
+            first <= statement.line <= last and binding.name in names
+            for first, last, names in self._globals(unit.source, unit.first_line)
+        )
+        return Bound(binding.name, value, function, id, unit.table.base + binding.statement, is_global)
 
     # --- events --------------------------------------------------------------------------------
 
@@ -286,6 +295,26 @@ class Moments:
 
 def _first(pair: tuple[int, int]) -> int:
     return pair[0]
+
+
+def _globals(source: tuple[str, ...], first_line: int) -> tuple[tuple[int, int, frozenset[str]], ...]:
+    """The functions that declare names global: first line, last line, names."""
+    if not any("global" in line for line in source):
+        return ()
+    try:
+        tree = ast.parse("\n".join(source))
+    except (SyntaxError, ValueError, RecursionError):
+        return ()  # written for another Python: its names stay with their function
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            names = {name for part in ast.walk(node) if isinstance(part, ast.Global) for name in part.names}
+            if names:
+                shift = first_line - 1
+                found.append(
+                    (node.lineno + shift, (node.end_lineno or node.lineno) + shift, frozenset(names))
+                )
+    return tuple(found)
 
 
 def fields(moment: Moment) -> dict[str, Any]:

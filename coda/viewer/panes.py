@@ -64,12 +64,23 @@ def recorded(snapshot: Snapshot, function: str) -> Variables:
     here: list[Variable] = []
     module: list[Variable] = []
     for known in reversed(snapshot.names):
-        if known.function in ("", function):
-            mark = "older" if known.stale else ""
-            text = shown(known.value, width=VALUE_CELLS, under=known.name)
-            (here if known.function else module).append(Variable(known.name, known.function, text, "", mark))
+        if known.function not in ("", function) or known.name.endswith("[]"):
+            continue
+        text = shown(known.value, width=VALUE_CELLS, under=known.name)
+        item = Variable(known.name, known.function, text, _type_name(known.value), known.doubt)
+        (here if known.function else module).append(item)
     note = "" if snapshot.complete else "values were not recorded for every line"
     return Variables("recorded", function, tuple(here), tuple(module), note)
+
+
+_DEFINITIONS = frozenset({"module", "function", "type", "builtin_function_or_method", "method", "ABCMeta"})
+
+
+def _type_name(value: Any) -> str:
+    """Type of what is not a plain value, "" for the rest, which shows by its text."""
+    if isinstance(value, dict) and value.get("$") in ("opaque", "summary"):
+        return str(value.get("t", "")).rpartition(".")[2]
+    return ""
 
 
 def changed(before: Variables | None, now: Variables) -> frozenset[tuple[str, str]]:
@@ -100,22 +111,28 @@ def variable_lines(variables: Variables, marked: frozenset[tuple[str, str]], sta
 
 
 def _variables(items: Sequence[Variable], marked: frozenset[tuple[str, str]]) -> list[Line]:
+    plain = [item for item in items if item.kind not in _DEFINITIONS]
+    defined = [item for item in items if item.kind in _DEFINITIONS]
     if not items:
         return [(Span("  nothing bound yet", "faint"),)]
-    width = min(16, max(len(item.name) for item in items))
-    lines = []
-    for item in items:
+    width = min(16, max((len(item.name) for item in plain), default=0))
+    lines: list[Line] = []
+    for item in plain:
         new = (item.function, item.name) in marked
         line = [
             Span("● " if new else "  ", "changed"),
             Span(f"{clean(item.name):<{width}} ", "changed" if new else "name"),
             Span(item.text, "faint" if item.mark else "value"),
         ]
-        if item.kind:
+        if item.kind and item.kind not in item.text:
             line.append(Span(f"  {item.kind}", "faint"))
         if item.mark:
             line.append(Span(f"  {item.mark}", "warn"))
         lines.append(tuple(line))
+    if defined:
+        lines.append(
+            (Span("  defined ", "faint"), Span(", ".join(clean(item.name) for item in defined), "muted"))
+        )
     return lines
 
 
