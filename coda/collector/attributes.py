@@ -133,9 +133,9 @@ def _carried(record: Any) -> Any:
     return None
 
 
-def fork_command(trace: str | os.PathLike[str], seq: int) -> str:
-    """Gives the command that forks a trace just before event `seq`."""
-    return f"coda fork {_quoted(os.fspath(trace))} --at {seq}"
+def fork_command(trace: str | os.PathLike[str]) -> str:
+    """Gives the command that forks a trace just before an event, without the event's number at its end."""
+    return f"coda fork {_quoted(os.fspath(trace))} --at"
 
 
 def _quoted(text: str) -> str:

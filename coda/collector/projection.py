@@ -14,7 +14,6 @@ from coda.collector import names
 from coda.collector.attributes import (
     call_arguments,
     content,
-    location,
     messages_text,
     note_attributes,
     server,
@@ -226,7 +225,7 @@ class Projection(SpanTree):
         scope.lines += 1
         self._line_spans += 1
         self._line = self._open(event, t_ns, f"line {event.line}", scope.span)
-        self._line.attributes.update(location(event))
+        self._line.attributes.update(self._place(event))
 
     def _on_elided(self, event: TraceEvent, t_ns: int) -> None:
         self._end_line(t_ns)
@@ -378,7 +377,7 @@ class Projection(SpanTree):
         attributes: Attributes = {names.SEQ: event.seq, names.EXCEPTION_TYPE: short(raised.kind)}
         attributes[names.EXCEPTION_MESSAGE] = short(raised.message)
         attributes[names.EXCEPTION_STACKTRACE] = short(raised.traceback, tail=True)
-        attributes.update(location(event))
+        attributes.update(self._place(event))
         note(span, "exception", event.seq, t_ns, attributes)
 
     def _on_note(self, event: TraceEvent, t_ns: int) -> None:

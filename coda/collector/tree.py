@@ -25,6 +25,9 @@ from coda.collector.model import (
 from coda.collector.rollup import Budget, Rollup
 from coda.log import RunStarted, TraceEvent
 
+_PLACES = 10_000
+"""Places in the code that are remembered."""
+
 
 class Facts(NamedTuple):
     """What the projection must know beside the events."""
@@ -67,6 +70,8 @@ class SpanTree:
     ) -> None:
         self.facts = facts
         self.budget = budget
+        self._fork = short(fork_command(facts.path))
+        self._places: dict[tuple[str | None, int | None, str | None], Attributes] = {}
         self._told = on_event
         self._done: list[Span] = []
         self._run: Scope | None = None
@@ -92,7 +97,7 @@ class SpanTree:
         attributes: Attributes = {names.RUN: self.facts.run, names.SEQ: seq}
         if event.block is not None:
             attributes[names.BLOCK] = event.block
-        attributes[names.FORK] = short(fork_command(self.facts.path, seq))
+        attributes[names.FORK] = f"{self._fork} {seq}"
         identifier = span_id(self.facts.run, seq if key is None else key)
         parent_id = parent.id if parent is not None else None
         if key is None:
@@ -138,7 +143,7 @@ class SpanTree:
                 start_ns=rollup.first_ns,
                 attributes={names.RUN: self.facts.run, names.SEQ: rollup.first, **rollup.attributes(what)},
             )
-            span.attributes[names.FORK] = short(fork_command(self.facts.path, rollup.first))
+            span.attributes[names.FORK] = f"{self._fork} {rollup.first}"
             if name == "lines":
                 span.attributes[names.LINES] = rollup.count
             if names.BLOCK in scope.span.attributes:
@@ -169,8 +174,18 @@ class SpanTree:
             return None
         scope.details += 1
         span = self._open(event, t_ns, short(name), self._parent(event.cause))
-        span.attributes.update(location(event))
+        span.attributes.update(self._place(event))
         return span
+
+    def _place(self, event: TraceEvent) -> Attributes:
+        """Where in the code an event happened; remembered, since masking costs more than the rest of a span."""
+        key = (event.file, event.line, event.function)
+        place = self._places.get(key)
+        if place is None:
+            if len(self._places) >= _PLACES:
+                self._places.clear()
+            place = self._places[key] = location(event)
+        return place
 
     def _end_line(self, t_ns: int) -> None:
         if self._line is not None:

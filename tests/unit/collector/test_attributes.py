@@ -70,8 +70,8 @@ def test_addresses(address: str, host: str, port: int | None) -> None:
 
 
 def test_the_fork_command_survives_a_shell() -> None:
-    assert fork_command("/a/b.jsonl", 3) == "coda fork /a/b.jsonl --at 3"
-    assert fork_command("/a b/$x.jsonl", 0) == "coda fork '/a b/$x.jsonl' --at 0"
+    assert fork_command("/a/b.jsonl") == "coda fork /a/b.jsonl --at"
+    assert fork_command("/a b/$x.jsonl") == "coda fork '/a b/$x.jsonl' --at"
 
 
 @pytest.mark.parametrize("opted_in", [False, True])
