@@ -29,7 +29,9 @@ from coda.log import (
 
 LISTED = 100
 _CALLS = frozenset({"tool.called", "process.started", "llm.requested", "net.connected"})
-_ANSWERS = frozenset({"tool.returned", "process.finished", "llm.responded", "file.read", "effect"})
+_ANSWERS = frozenset({"tool.returned", "process.finished", "llm.responded"})
+# What a line may have taken its value from: named in place of the line when it differs.
+_SOURCES = _ANSWERS | {"file.read", "effect"}
 
 
 class _Pair(NamedTuple):
@@ -149,7 +151,7 @@ class _Comparison:
                 first = a_at, b_at
             elif self._lines(pair.a, first[0] + 1, a_at + 1):
                 break
-            elif self.kinds[pair.a.tokens[a_at]].type in _ANSWERS:
+            elif self.kinds[pair.a.tokens[a_at]].type in _SOURCES:
                 return a_at, b_at
             if not self.line_numbers[pair.a.tokens[first[0]]]:
                 break

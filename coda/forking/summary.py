@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 8
 _IN_SENTENCE = 2
-_OUTPUT_LINES = 24
+_OUTPUT_LINES = 12
+_OUTPUT_WIDTH = 100
 
 
 def summarise(diff: Diff) -> list[str]:
@@ -106,9 +107,9 @@ def _facts(diff: Diff) -> Iterator[tuple[str, Sequence[str]]]:
     yield "calls", _cut([_call(call) for call in diff.calls], diff.counts.calls)
     yield "files", _cut([f"{change.path}: {change.kind}" for change in diff.files])
     for change in diff.files[:_SHOWN]:
-        yield change.path, _cut(change.text, at=_OUTPUT_LINES)
+        yield change.path, _cut(_narrow(change.text), at=_OUTPUT_LINES)
     for stream, rows in diff.output.items():
-        yield stream, _cut(rows, at=_OUTPUT_LINES)
+        yield stream, _cut(_narrow(rows), at=_OUTPUT_LINES)
     a, b = (outcome.answer for outcome in diff.outcome)
     if a != b:
         yield "answer", [f"{_short(a or '(none)', 100)}", f"-> {_short(b or '(none)', 100)}"]
@@ -123,6 +124,11 @@ def _indented(facts: Iterator[tuple[str, Sequence[str]]]) -> Iterator[str]:
 def _cut(lines: Sequence[str], total: int | None = None, *, at: int = _SHOWN) -> list[str]:
     left = (len(lines) if total is None else total) - at
     return [*lines[:at], f"... and {left} more"] if left > 0 else list(lines)
+
+
+def _narrow(rows: Sequence[str]) -> list[str]:
+    """Rows of a text difference, cut at a width; they keep their indentation."""
+    return [row if len(row) <= _OUTPUT_WIDTH else row[: _OUTPUT_WIDTH - 1] + "…" for row in rows]
 
 
 def _applied(change: dict[str, object]) -> str:
