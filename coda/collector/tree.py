@@ -178,7 +178,7 @@ class SpanTree:
         return span
 
     def _place(self, event: TraceEvent) -> Attributes:
-        """Where in the code an event happened; remembered, since masking costs more than the rest of a span."""
+        """Where in the code an event happened; remembered, since masking costs more than the span."""
         key = (event.file, event.line, event.function)
         place = self._places.get(key)
         if place is None:
