@@ -44,6 +44,7 @@ class Manifest(msgspec.Struct, kw_only=True):
         truncated: there were more files than the limit, the rest is unknown.
         skipped: what could not be listed, one sentence each (unreadable folder, name that is not text).
         taken_ns: wall clock when the scan began.
+        unknown: paths that could not be looked at; nothing is known of them or of what is below them.
         hashes: SHA-256 of the files that were so young that a later write might not change their times.
     """
 
@@ -51,6 +52,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     truncated: bool = False
     skipped: tuple[str, ...] = ()
     taken_ns: int = 0
+    unknown: set[str] = msgspec.field(default_factory=set)
     hashes: dict[str, str] = msgspec.field(default_factory=dict)
 
     def to_json(self) -> bytes:

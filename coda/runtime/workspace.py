@@ -104,7 +104,7 @@ class Workspace:
         manifest = Manifest(taken_ns=time.time_ns())
         skipped: list[str] = []
         entries = manifest.entries
-        for path, entry in self._walk(skipped):
+        for path, entry in self._walk(skipped, manifest.unknown):
             if len(entries) >= self.max_files:
                 manifest.truncated = True
                 break
@@ -124,6 +124,8 @@ class Workspace:
         after = self.scan()
         whole = not (before.truncated or after.truncated)
         gone = [path for path in before.entries if path not in after.entries] if whole else []
+        hidden = {path for path in gone if _is_below(path, after.unknown)} if after.unknown else frozenset()
+        gone = [path for path in gone if path not in hidden]
         added: list[Change] = []
         budget = self.max_delta_bytes
         for path in sorted(after.entries):
@@ -139,6 +141,11 @@ class Workspace:
             Change(op="deleted", path=path, before=self._content_in(before, path))
             for path in sorted(gone, reverse=True)
         ]
+        # What cannot be looked at is not deleted: it stays as it was known, for the next delta.
+        for path in hidden:
+            after.entries[path] = before.entries[path]
+            if path in before.hashes:
+                after.hashes[path] = before.hashes[path]
         return Delta(deleted + added, after)
 
     def keep(self, path: str) -> Kept | None:
@@ -199,7 +206,7 @@ class Workspace:
 
     # --- parts --------------------------------------------------------------------------------
 
-    def _walk(self, skipped: list[str]) -> Iterator[tuple[str, Entry]]:
+    def _walk(self, skipped: list[str], unknown: set[str]) -> Iterator[tuple[str, Entry]]:
         """Yields all entries; a folder comes before what it holds."""
         pending = [""]
         while pending:
@@ -208,13 +215,22 @@ class Workspace:
                 with os.scandir(os.path.join(self.root, folder) if folder else self.root) as found:
                     rows = list(found)
             except OSError as error:
-                skipped.append(f"{folder or '.'}: {error.strerror}")
+                if not isinstance(error, FileNotFoundError):
+                    skipped.append(f"{folder or '.'}: {error.strerror}")
+                    unknown.add(folder)
                 continue
             if folder and _ENVIRONMENT_MARK in [row.name for row in rows]:
                 continue
             prefix = folder + "/" if folder else ""
             for row in rows:
-                entry = self._listed(row, skipped)
+                try:
+                    entry = self._listed(row, skipped)
+                except FileNotFoundError:
+                    continue  # It went away between the listing and the look.
+                except OSError as error:
+                    skipped.append(f"{prefix}{row.name}: {error.strerror}")
+                    unknown.add(prefix + row.name)
+                    continue
                 if entry is None:
                     continue
                 if entry.kind == DIR:
@@ -240,8 +256,6 @@ class Workspace:
         except UnicodeEncodeError:
             skipped.append(f"{row.path!a}: the name is not valid text")
             return None
-        except OSError:
-            return None  # It went away between the listing and the look.
         return entry
 
     def _lstat(self, path: str) -> Entry | None:
@@ -290,7 +304,8 @@ class Workspace:
         if new != old:
             return True
         hashed = before.hashes.get(path)
-        return hashed is not None and (after.hashes.get(path) or self._hash(path)) != hashed
+        now = (after.hashes.get(path) or self._hash(path)) if hashed is not None else None
+        return now is not None and now != hashed
 
     def _change(self, path: str, old: Manifest, new: Entry, budget: int) -> Change:
         """Describes one path that is new or other than it was."""
@@ -321,6 +336,12 @@ def _entry_of(found: os.stat_result) -> Entry | None:
         return None
     size = found.st_size if name is FILE else 0
     return Entry(name, size, found.st_mtime_ns, mode & 0o7777, None, found.st_ctime_ns, found.st_ino)
+
+
+def _is_below(path: str, folders: set[str]) -> bool:
+    """Tells whether a path or a folder above it is one of these; "" is the root."""
+    parts = path.split("/")
+    return "" in folders or any("/".join(parts[:depth]) in folders for depth in range(1, len(parts) + 1))
 
 
 def _is_young(entry: Entry, now_ns: int) -> bool:

@@ -177,6 +177,21 @@ def test_a_change_with_an_event_of_its_own_is_not_told_again(place: Place) -> No
     assert (change.before, change.digest) == (place.digest(b"two"), place.digest(b"six"))
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
+@pytest.mark.parametrize("mode", [0o000, 0o600, 0o300])
+def test_what_cannot_be_looked_at_is_not_deleted(place: Place, mode: int) -> None:
+    place.put("dir/sub/f", b"one")
+    before = place.workspace.scan()
+    (place.root / "dir").chmod(mode)
+    try:
+        hidden = place.workspace.delta(before)
+        assert (hidden.changes, len(hidden.after.skipped)) == ([], 1)
+    finally:
+        (place.root / "dir").chmod(0o755)
+    place.put("dir/sub/f", b"two")
+    assert told(place.workspace.delta(hidden.after)) == [("wrote", "dir/sub/f")]
+
+
 def test_large_contents_are_not_kept_and_that_is_told(place: Place) -> None:
     workspace = Workspace(place.root, blobs=place.blobs, max_blob_bytes=10, max_delta_bytes=15)
     before = workspace.scan()
@@ -402,7 +417,7 @@ def _disturb(root: Path, step: str, name: str, data: bytes) -> None:
         elif step == "link":
             path.symlink_to("nowhere")
         elif step == "chmod":
-            path.chmod(0o600 + len(data))
+            path.chmod((0o700 if path.is_dir() else 0o600) + len(data))
         elif path.is_dir() and not path.is_symlink():
             path.rmdir()
         else:
