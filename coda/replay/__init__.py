@@ -5,7 +5,16 @@ from coda.replay.compare import Matcher
 from coda.replay.private import PrivateCopy
 from coda.replay.session import Session
 from coda.replay.state import Frame, Shown, State, Verdict, replay, state_at
-from coda.replay.tape import BlockMap, BlockTape, block_tapes, count_of, feed_of, is_workers, triggers_of, whole_run
+from coda.replay.tape import (
+    BlockMap,
+    BlockTape,
+    block_tapes,
+    count_of,
+    feed_of,
+    is_workers,
+    triggers_of,
+    whole_run,
+)
 
 __all__ = [
     "Answering",

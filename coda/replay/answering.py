@@ -13,8 +13,24 @@ import msgspec
 
 from coda.errors import Diverged, MissingEffect
 from coda.log import (
-    Elided, Event, FileChanged, FileRead, FileWrote, ForkApplied, Import, LimitHit, Lines, Output, ProcessFinished,
-    ProcessStarted, Table, ToolCalled, ToolReturned, Units, render, tag_of,
+    Elided,
+    Event,
+    FileChanged,
+    FileRead,
+    FileWrote,
+    ForkApplied,
+    Import,
+    LimitHit,
+    Lines,
+    Output,
+    ProcessFinished,
+    ProcessStarted,
+    Table,
+    ToolCalled,
+    ToolReturned,
+    Units,
+    render,
+    tag_of,
 )  # fmt: skip
 from coda.replay.compare import Matcher
 from coda.replay.path import PathMatcher
@@ -172,7 +188,9 @@ class Answering:
         item = self._next(kind)
         if item is None:
             if self._cut:
-                raise MissingEffect(f"the log ends at event {self._end_seq}; {kind} comes after it", seq=self._end_seq)
+                raise MissingEffect(
+                    f"the log ends at event {self._end_seq}; {kind} comes after it", seq=self._end_seq
+                )
             raise Diverged(
                 f"diverged at event {self._end_seq}: the log has the end of the block; the replay did {_said(kind, data)}",
                 seq=self._end_seq,
@@ -241,7 +259,7 @@ class Answering:
                 self._index += 1
                 value = {"code": item.code, "stdout": item.stdout, "stderr": item.stderr, "error": item.error}
                 return Answer(True, value)
-            if is_workers(item) or isinstance(item, Lines) and item.ids:
+            if is_workers(item) or (isinstance(item, Lines) and item.ids):
                 break
             self._index += 1
             self._pass(item)

@@ -59,7 +59,11 @@ class _Side:
     def _add_text(self, new: _Text) -> None:
         if self.texts:
             last = self.texts[-1]
-            if (last.at, last.code) == (new.at, new.code) and isinstance(last.text, str) and isinstance(new.text, str):
+            if (
+                (last.at, last.code) == (new.at, new.code)
+                and isinstance(last.text, str)
+                and isinstance(new.text, str)
+            ):
                 self.texts[-1] = last._replace(text=last.text + new.text)
                 return
         self.texts.append(new)
@@ -206,7 +210,9 @@ class PathMatcher:
             recorded, replayed = there.popleft(), here.popleft()
             same_place = (recorded.at, recorded.code) == (replayed.at, replayed.code)
             if not (same_place and self._matcher.same(recorded.text, replayed.text)):
-                raise _diverged(recorded.seq, f"output {render(recorded.text)}", f"output {render(replayed.text)}")
+                raise _diverged(
+                    recorded.seq, f"output {render(recorded.text)}", f"output {render(replayed.text)}"
+                )
             self.outputs += 1
         if there:
             raise _diverged(there[0].seq, f"output {render(there[0].text)}", "no output")

@@ -73,7 +73,7 @@ class PrivateCopy:
                 path, digest = record.path, record.before
             else:
                 continue
-            if path is None or digest is None and not isinstance(record, FileWrote):
+            if path is None or (digest is None and not isinstance(record, FileWrote)):
                 continue
             if os.path.isabs(path):
                 if digest is not None:
@@ -202,7 +202,9 @@ class PrivateCopy:
         """Folders that the worker itself needs, wherever they lie."""
         package = os.path.dirname(os.path.abspath(coda.__file__))
         found = {os.path.realpath(path) for path in (sys.prefix, sys.base_prefix, package)}
-        found |= {os.path.abspath(path) for path in sys.path if os.path.isdir(path) and "site-packages" in path}
+        found |= {
+            os.path.abspath(path) for path in sys.path if os.path.isdir(path) and "site-packages" in path
+        }
         return sorted(path for path in found if os.path.isdir(path))
 
     def _files_outside(self) -> list[Mount]:

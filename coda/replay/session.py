@@ -11,6 +11,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from types import TracebackType
 from typing import Any
 
@@ -22,7 +23,7 @@ from coda.replay.answering import Answering
 from coda.replay.compare import Matcher
 from coda.replay.private import PrivateCopy
 from coda.replay.tape import BlockMap, BlockTape, Stop, block_tapes, feed_of, triggers_of
-from coda.runtime import Configure, Done, Engine, Prepare, Run, Stopped
+from coda.runtime import MAX_BLOB_BYTES, Configure, Done, Engine, Prepare, Run, Stopped
 
 LAYERS_OF_KERNEL = frozenset(("mount", "network", "read-only", "capabilities"))
 
@@ -53,14 +54,19 @@ class Session:
         self.blocks_done = 0
         self.stopped: Stopped | None = None
         self.block: BlockTape | None = None
+        self.at_seq = 0
+        """The event before which the worker really stands."""
+        self.tail: list[Event] = []
+        """Records of a block that ended: those from the position on, which the host wrote by itself."""
         self.tools = {
             placed.record.name: placed.record
             for placed in trace.records(own=False, types={"tool.declared"})
             if isinstance(placed.record, ToolDeclared)
         }
-        self._flags = 0
+        self._forks: list[tuple[ForkApplied, Stop | None]] = []
+        self.flags = 0
         self._tapes: Iterator[BlockTape | Event] = block_tapes(trace)
-        self._last = _last_block(trace)
+        self.last_block = _last_block(trace)
         try:
             self.engine = self._start(trust)
         except BaseException:
@@ -103,13 +109,14 @@ class Session:
             module=started.module,
             path=self._import_path(root),
             tools=[
-                {"name": tool.name, "signature": tool.signature, "doc": tool.doc} for tool in self.tools.values()
+                {"name": tool.name, "signature": tool.signature, "doc": tool.doc}
+                for tool in self.tools.values()
             ],
             env=self._environment(),
             tty=list(started.tty),
             encoding=started.encoding,
             origin_ns=0,
-            max_blob_bytes=0,
+            max_blob_bytes=MAX_BLOB_BYTES,
             isolate=isolate,
             mounts=self.copy.mounts() if isolate else [],
         )
@@ -146,15 +153,35 @@ class Session:
         for tape in self._tapes:
             if isinstance(tape, BlockTape):
                 if position is not None and position.seq <= tape.started.seq and not position.steps:
+                    self._put_back(tape, position.seq)
                     return
                 if self._run_block(tape, position):
                     return
                 if position is not None and position.seq <= tape.end_seq:
+                    self.at_seq = position.seq
+                    self.tail = [record for record in _after(tape) if record.seq >= position.seq]
                     return
+                self.at_seq = tape.end_seq + 1
+            elif position is not None and tape.seq >= position.seq:
+                self._put_back(tape, position.seq)
+                return
             elif isinstance(tape, ForkApplied):
                 self.apply(tape.changes)
-            elif position is not None and tape.seq >= position.seq:
-                return
+        self.at_seq = self.trace.count()
+
+    def _put_back(self, tape: BlockTape | Event, seq: int) -> None:
+        self.at_seq = seq
+        self._tapes = chain([tape], self._tapes)
+
+    def go_on(self) -> None:
+        """Goes on from where the session stands, unchanged, to the end of the log. Raises as `run_to`."""
+        self.boundary.stop_seq = None
+        if self.stopped is not None and self.block is not None:
+            self.stopped = None
+            heard = self._guarded(lambda: self.engine.resume(self.boundary))
+            if self._hear(self.block, heard, None):
+                raise ReplayError("the replay stopped twice")
+        self.run_to(None)
 
     def _run_block(self, tape: BlockTape, position: Position | None) -> bool:
         """Runs one block; True when it stands still at the position."""
@@ -167,25 +194,36 @@ class Session:
             target = where.stop_at(position)
         self._prepare(tape, [*stops, target])
         self.boundary.begin(tape)
-        pending = list(zip(forks, stops, strict=True))
+        self._forks = list(zip(forks, stops, strict=True))
         heard = self._guarded(lambda: self.engine.run(self._run_message(tape, stops, target), self.boundary))
+        return self._hear(tape, heard, target)
+
+    def _hear(self, tape: BlockTape, heard: Done | Stopped, target: Stop | None) -> bool:
+        """Goes past recorded forks; True when the worker stands at the target."""
         while isinstance(heard, Stopped):
-            fork = self._fork_here(pending)
-            if fork is None:
-                self.stopped = heard
-                return True
-            self.apply(fork.changes)
-            self.boundary.pass_fork()
-            heard = self._guarded(lambda: self.engine.resume(self.boundary))
+            fork, place = self._fork_here()
+            same = (
+                target is not None and place is not None and target._replace(seq=0) == place._replace(seq=0)
+            )
+            wanted = self.boundary.stop_seq
+            if fork is not None and not (same and wanted is not None and wanted <= fork.seq):
+                self.apply(fork.changes)
+                self.boundary.pass_fork()
+                if not same or target is None or target.held:
+                    heard = self._guarded(lambda: self.engine.resume(self.boundary))
+                    continue
+            self.stopped = heard
+            self.at_seq = target.seq if target is not None else tape.end_seq
+            return True
         self.blocks_done += 1
         self._finish_block(tape, heard)
         return False
 
-    def _fork_here(self, pending: list[tuple[ForkApplied, Stop | None]]) -> ForkApplied | None:
+    def _fork_here(self) -> tuple[ForkApplied | None, Stop | None]:
         """The fork whose place this is, if the worker stands still for one."""
-        if pending and self.boundary.at_fork():
-            return pending.pop(0)[0]
-        return None
+        if self._forks and self.boundary.at_fork():
+            return self._forks.pop(0)
+        return None, None
 
     def _prepare(self, tape: BlockTape, stops: list[Stop | None]) -> None:
         started = tape.started
@@ -199,13 +237,13 @@ class Session:
             source=started.source,
             file=started.file,
             first_line=started.first_line,
-            flags=self._flags,
+            flags=self.flags,
             top_level_await=self.started.kind != "exec",
             triggers=triggers_of(tape, known),
             steps=next((stop.steps for stop in known if stop.steps is not None), None),
         )
         prepared = self.engine.prepare(message, self.boundary)
-        self._flags = prepared.flags
+        self.flags = prepared.flags
         table = msgspec.json.decode(prepared.table, type=Table) if prepared.table else None
         if prepared.error is None and table != started.table:
             raise ReplayError(
@@ -218,7 +256,7 @@ class Session:
         return Run(
             block=tape.started.block,
             program=self.started.kind == "exec",
-            last=self.started.kind == "exec" and tape.started.block == self._last,
+            last=self.started.kind == "exec" and tape.started.block == self.last_block,
             feed=feed_of(tape, self.units),
             feed_stop=next((stop.feed for stop in wanted if stop.feed >= 0), -1),
             output_stop=next((stop.output for stop in wanted if stop.output is not None), None),
@@ -226,11 +264,15 @@ class Session:
 
     def _finish_block(self, tape: BlockTape, done: Done) -> None:
         if done.outcome == "killed":
-            raise SandboxError(f"the replaying worker died in block {tape.started.block}: {(done.error or {}).get('message')}")
+            raise SandboxError(
+                f"the replaying worker died in block {tape.started.block}: {(done.error or {}).get('message')}"
+            )
         self.boundary.end()
         finished = tape.finished
         if finished is None:
-            raise MissingEffect(f"the log ends at event {tape.end_seq}, inside block {tape.started.block}", seq=tape.end_seq)
+            raise MissingEffect(
+                f"the log ends at event {tape.end_seq}, inside block {tape.started.block}", seq=tape.end_seq
+            )
         if (finished.outcome, finished.code) != (done.outcome, done.code):
             raise Diverged(
                 f"diverged at event {finished.seq}: block {finished.block} ended {finished.outcome} in the log "
@@ -306,6 +348,14 @@ def _check_interpreter(trace: Trace, started: RunStarted) -> None:
             recorded=started.python,
             here=here,
         )
+
+
+def _after(tape: BlockTape) -> Iterator[Event]:
+    yield from tape.items
+    if tape.error is not None:
+        yield tape.error
+    if tape.finished is not None:
+        yield tape.finished
 
 
 def _last_block(trace: Trace) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -82,7 +82,7 @@ class Verdict(NamedTuple):
     @property
     def isolation(self) -> str:
         """`kernel`, `partial` or `none`."""
-        if LAYERS_OF_KERNEL <= set(self.layers):
+        if set(self.layers) >= LAYERS_OF_KERNEL:
             return "kernel"
         return "partial" if self.layers else "none"
 
@@ -204,5 +204,3 @@ def _output_before(trace: Trace, seq: int) -> str:
         if isinstance(text, str):
             parts.append(text)
     return "".join(parts)[-_OUTPUT_CHARS:]
-
-

@@ -12,8 +12,16 @@ from typing import NamedTuple
 
 from coda.errors import UsageError
 from coda.log import (
-    BlockFinished, BlockStarted, Elided, Event, ExceptionRaised, ForkApplied, Lines, Position, Record, Trace,
-    Units, Unknown,
+    BlockFinished,
+    BlockStarted,
+    Elided,
+    Event,
+    ExceptionRaised,
+    Lines,
+    Position,
+    Record,
+    Trace,
+    Units,
 )  # fmt: skip
 
 GC_CODE = -16
@@ -31,7 +39,7 @@ class BlockTape(NamedTuple):
 
     @property
     def end_seq(self) -> int:
-        """seq of `block.finished`, or one past the last recorded event."""
+        """Seq of `block.finished`, or one past the last recorded event."""
         if self.finished is not None:
             return self.finished.seq
         if not self.items:
@@ -43,6 +51,7 @@ class Stop(NamedTuple):
     """Where a worker is to stand still inside a block."""
 
     seq: int
+    """The event before which it really stands: the first one at or after the position that has a place."""
     ident: int | None = None
     """Statement before which to stop."""
     passes: int = 0
@@ -62,43 +71,47 @@ def count_of(record: Event) -> int:
     return record.n if isinstance(record, (Lines, Elided)) else 1
 
 
-def whole_run(trace: Trace) -> Iterator[Event]:
-    """All records with events of a run, in order, cut where a fork left its parent."""
+def whole_run(trace: Trace, *, start: int = 0) -> Iterator[Event]:
+    """All records with events of a run, in order, cut where a fork left its parent.
+
+    Args:
+        trace: the run.
+        start: first event; a `lines` record that it lies in is given only from there.
+    """
     units = Units(trace.units())
     for piece, _, stop in trace.pieces():
         for placed in piece.records():
             record = placed.record
-            if not isinstance(record, Event) or isinstance(record, Unknown):
+            if not isinstance(record, Event) or record.seq + count_of(record) <= start:
                 continue
-            if stop is not None:
-                if record.seq >= stop:
-                    break
-                if isinstance(record, Lines) and record.seq + record.n > stop:
-                    record = cut(record, stop - record.seq, units)
+            if stop is not None and record.seq >= stop:
+                break
+            if isinstance(record, Lines):
+                if stop is not None and record.seq + record.n > stop:
+                    record = cut(record, stop - record.seq, units)[0]
+                if record.seq < start:
+                    record = cut(record, start - record.seq, units)[1]
             yield record
 
 
-def cut(record: Lines, events: int, units: Units) -> Lines:
-    """The first so many events of a `lines` record, with the values bound on the way."""
-    seen = values = 0
-    for index, ident in enumerate(record.ids):
+def cut(record: Lines, events: int, units: Units) -> tuple[Lines, Lines]:
+    """A `lines` record in two: its first so many events with what was bound on the way, and the rest."""
+    seen = values = index = 0
+    for index, ident in enumerate(record.ids):  # noqa: B007  used after the loop
         is_event = ident < 0 or units.is_statement(ident)
         if is_event and seen == events:
-            return _part(record, index, values, events)
+            break
         seen += is_event
         values += ident < 0 or not is_event
-    return record
+    else:
+        index = len(record.ids)
+    first = _part(record, record.seq, events, slice(0, index), slice(0, values))
+    rest = _part(record, record.seq + events, record.n - events, slice(index, None), slice(values, None))
+    return first, rest
 
 
-def _part(record: Lines, index: int, values: int, events: int) -> Lines:
-    return Lines(
-        seq=record.seq,
-        t=record.t,
-        n=events,
-        ids=record.ids[:index],
-        vals=record.vals[:values],
-        block=record.block,
-    )
+def _part(record: Lines, seq: int, n: int, ids: slice, vals: slice) -> Lines:
+    return Lines(seq=seq, t=record.t, n=n, ids=record.ids[ids], vals=record.vals[vals], block=record.block)
 
 
 def block_tapes(trace: Trace) -> Iterator[BlockTape | Event]:
@@ -125,6 +138,7 @@ def block_tapes(trace: Trace) -> Iterator[BlockTape | Event]:
 class Place(NamedTuple):
     """An event of a block, found on its tape."""
 
+    seq: int
     index: int
     """Of the item that holds it."""
     entry: int
@@ -155,6 +169,7 @@ class BlockMap:
         place = self._find(seq)
         if place is None:
             return None
+        seq = place.seq
         if place.ident is None:
             return Stop(seq, held=True)
         if place.ident >= 0:
@@ -170,7 +185,7 @@ class BlockMap:
         )
 
     def _after_steps(self, seq: int, steps: int) -> int:
-        """seq of the statement that begins `steps` statements after event `seq`."""
+        """Seq of the statement that begins `steps` statements after event `seq`."""
         left = steps
         for item in self._tape.items:
             if isinstance(item, Elided) and item.seq + item.n > seq:
@@ -207,15 +222,15 @@ class BlockMap:
                     if ident >= 0 and not self._units.is_statement(ident):
                         continue
                     if number >= seq and ident != GC_CODE:
-                        return Place(index, entry, ident)
+                        return Place(number, index, entry, ident)
                     number += 1
             elif isinstance(item, Elided):
                 raise UsageError(
                     f"event {seq} is among statements that were counted but not listed; "
                     f"give a position before event {item.seq}"
                 )
-            elif is_workers(item) or isinstance(item, ForkApplied):
-                return Place(index, 0, None)
+            elif is_workers(item):
+                return Place(max(seq, item.seq), index, 0, None)
         return None
 
     def _before(self, place: Place) -> Iterator[tuple[Lines, int]]:
@@ -266,9 +281,7 @@ def feed_of(tape: BlockTape, units: Units) -> list[tuple[int, object]]:
     return feed
 
 
-def triggers_of(
-    tape: BlockTape, stops: list[Stop]
-) -> list[tuple[int, list[tuple[int, str]]]]:
+def triggers_of(tape: BlockTape, stops: list[Stop]) -> list[tuple[int, list[tuple[int, str]]]]:
     """What statements must do besides starting: stop, or collect garbage where the recording did."""
     marks: dict[int, list[tuple[int, str]]] = {}
     listed = [item for item in tape.items if isinstance(item, Lines)]
@@ -315,4 +328,3 @@ def is_workers(record: Record) -> bool:
     if kind == "file.read":
         return cause is None and getattr(record, "via", "") != "main"
     return kind == "file.listed" and cause is None
-

@@ -11,32 +11,88 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from coda.runtime.agent import Agent, RunResult
+    from coda.runtime.agent import Agent, RunResult, request_digest
     from coda.runtime.cells import Cell, split_cells
     from coda.runtime.engine import HOLD, Boundary, Engine
+    from coda.runtime.feedback import feedback, names_after
     from coda.runtime.llm import ModelClient, Reply, ScriptedLLM
     from coda.runtime.manifest import Change, Entry, Manifest
     from coda.runtime.primitives import Primitives
-    from coda.runtime.protocol import Answer, Configure, Done, Mount, Observe, Prepare, Prepared, Request, Run
-    from coda.runtime.protocol import Stopped, Stream
+    from coda.runtime.protocol import (
+        Answer,
+        Configure,
+        Done,
+        Mount,
+        Observe,
+        Prepare,
+        Prepared,
+        Request,
+        Run,
+        Stopped,
+        Stream,
+    )
     from coda.runtime.rebuild import apply, materialise
     from coda.runtime.recording import Recording
-    from coda.runtime.sandbox import BlockResult, CtxChange, ErrorInfo, Program, Sandbox
-    from coda.runtime.tools import Outcome, Tool, tool
+    from coda.runtime.sandbox import MAX_BLOB_BYTES, BlockResult, CtxChange, ErrorInfo, Program, Sandbox
+    from coda.runtime.tools import Outcome, Tool, invoke, tool
     from coda.runtime.workspace import Workspace
 
 _HOMES = {
-    "HOLD": "engine", "Agent": "agent", "Answer": "protocol", "BlockResult": "sandbox", "Boundary": "engine",
+    "HOLD": "engine", "MAX_BLOB_BYTES": "sandbox", "Agent": "agent", "Answer": "protocol", "BlockResult": "sandbox", "Boundary": "engine",
     "Cell": "cells", "Change": "manifest", "Configure": "protocol", "CtxChange": "sandbox", "Done": "protocol",
     "Engine": "engine", "Entry": "manifest", "ErrorInfo": "sandbox", "Manifest": "manifest",
     "ModelClient": "llm", "Mount": "protocol", "Observe": "protocol", "Outcome": "tools", "Prepare": "protocol",
     "Prepared": "protocol", "Primitives": "primitives", "Program": "sandbox", "Recording": "recording",
     "Reply": "llm", "Request": "protocol", "Run": "protocol", "RunResult": "agent", "Sandbox": "sandbox",
     "ScriptedLLM": "llm", "Stopped": "protocol", "Stream": "protocol", "Tool": "tools", "Workspace": "workspace",
+    "feedback": "feedback", "invoke": "tools", "names_after": "feedback", "request_digest": "agent",
     "apply": "rebuild", "materialise": "rebuild", "split_cells": "cells", "tool": "tools",
 }  # fmt: skip
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = [
+    "HOLD",
+    "MAX_BLOB_BYTES",
+    "Agent",
+    "Answer",
+    "BlockResult",
+    "Boundary",
+    "Cell",
+    "Change",
+    "Configure",
+    "CtxChange",
+    "Done",
+    "Engine",
+    "Entry",
+    "ErrorInfo",
+    "Manifest",
+    "ModelClient",
+    "Mount",
+    "Observe",
+    "Outcome",
+    "Prepare",
+    "Prepared",
+    "Primitives",
+    "Program",
+    "Recording",
+    "Reply",
+    "Request",
+    "Run",
+    "RunResult",
+    "Sandbox",
+    "ScriptedLLM",
+    "Stopped",
+    "Stream",
+    "Tool",
+    "Workspace",
+    "apply",
+    "feedback",
+    "invoke",
+    "materialise",
+    "names_after",
+    "request_digest",
+    "split_cells",
+    "tool",
+]
 
 
 def __getattr__(name: str) -> Any:

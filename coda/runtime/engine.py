@@ -18,8 +18,24 @@ from typing import Any, Protocol
 
 from coda.errors import LimitExceeded, SandboxError
 from coda.runtime.protocol import (
-    Answer, Channel, Configure, Crashed, Done, Exit, FromWorker, Inspect, Observe, Prepare, Prepared, Ready,
-    Reply, Request, Resume, Run, Stopped, Stream,
+    Answer,
+    Channel,
+    Configure,
+    Crashed,
+    Done,
+    Exit,
+    FromWorker,
+    Inspect,
+    Observe,
+    Prepare,
+    Prepared,
+    Ready,
+    Reply,
+    Request,
+    Resume,
+    Run,
+    Stopped,
+    Stream,
 )  # fmt: skip
 
 _GRACE_SECONDS = 1.0
@@ -139,10 +155,22 @@ class Engine:
         return self._until_done(boundary, timeout_s, message.block)
 
     def resume(
-        self, boundary: Boundary, *, live: bool = False, timeout_s: float | None = None, block: int = 0
+        self,
+        boundary: Boundary,
+        *,
+        live_at: int | None = None,
+        timeout_s: float | None = None,
+        block: int = 0,
     ) -> Done | Stopped:
-        """Lets a stopped worker go on; a held request is put to the (new) boundary."""
-        self._channel.send(Resume(live))
+        """Lets a stopped worker go on; a held request is put to the (new) boundary.
+
+        Args:
+            boundary: hears the worker from now on.
+            live_at: leave the recorded answers behind; the wall clock goes on from here (nanoseconds).
+            timeout_s: wall time of the rest of the block.
+            block: its number.
+        """
+        self._channel.send(Resume(live_at is not None, live_at or 0))
         held, self.held = self.held, None
         if held is not None:
             answer = boundary.request(held)
@@ -151,6 +179,10 @@ class Engine:
                 return Stopped(held.data.get("line"), held.data.get("file"))
             self._channel.send(answer)
         return self._until_done(boundary, timeout_s, block)
+
+    def go_live(self, wall_ns: int) -> None:
+        """Lets an idle worker leave the recorded answers behind; its wall clock goes on from `wall_ns`."""
+        self._channel.send(Resume(True, wall_ns))
 
     def inspect(self, command: str, *, boundary: Boundary | None = None, **data: Any) -> Any:
         """Puts a command to a stopped or idle worker. Raises SandboxError with what it raised there."""
@@ -241,7 +273,9 @@ class Engine:
             assert isinstance(answer, Answer)
             self._channel.send(answer)
         else:
-            raise SandboxError(f"the worker failed: {_describe(message)}", detail=getattr(message, "detail", ""))
+            raise SandboxError(
+                f"the worker failed: {_describe(message)}", detail=getattr(message, "detail", "")
+            )
 
     def _next(self, boundary: Boundary | None, deadline: float | None) -> Any:
         channel = self._channel

@@ -190,6 +190,8 @@ class Resume(_Message, frozen=True):
     """To a stopped worker: go on. `live` leaves the recorded answers behind."""
 
     live: bool = False
+    wall_ns: int = 0
+    """The wall clock from which a live worker goes on."""
 
 
 class Exit(_Message, frozen=True):

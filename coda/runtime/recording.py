@@ -8,16 +8,37 @@ a table unchecked. What an opaque act did to the workspace is in the log before 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from coda.errors import SandboxError
 from coda.log import (
-    CtxDeleted, CtxMutated, CtxSet, Elided, Event, FileDeleted, FileListed, FileMade, FileOpened, FileRead,
-    FileRenamed, FileWrote, Import, LimitHit, NetConnected, Output, ProcessFinished, ProcessStarted, Table,
-    ThreadStarted, ToolCalled, ToolReturned, TraceWriter, to_envelope,
+    CtxDeleted,
+    CtxMutated,
+    CtxSet,
+    Elided,
+    Event,
+    FileDeleted,
+    FileListed,
+    FileMade,
+    FileOpened,
+    FileRead,
+    FileRenamed,
+    FileWrote,
+    Import,
+    LimitHit,
+    NetConnected,
+    Output,
+    ProcessFinished,
+    ProcessStarted,
+    Table,
+    ThreadStarted,
+    ToolCalled,
+    ToolReturned,
+    TraceWriter,
+    to_envelope,
 )  # fmt: skip
 from coda.runtime.manifest import Change, Manifest
 from coda.runtime.places import FileAccess
@@ -79,6 +100,8 @@ class Recording:
         self.ctx_changes: list[tuple[str, str, Any, str | None]] = []
         self.lines_in_block = 0
         self.next_id = 0
+        self.written: dict[str, str | None] = {}
+        """Digest of each file that was written so far; None for one that was deleted."""
         self._run_tool = run_tool
         self._effects = effects
         self._line_limit = line_limit
@@ -114,10 +137,20 @@ class Recording:
         except msgspec.MsgspecError as error:
             raise SandboxError(f"the worker sent a statement table that is not one: {error}") from error
         if table.base != self.next_id:
-            raise SandboxError(f"the worker numbered its statements from {table.base}, not from {self.next_id}")
+            raise SandboxError(
+                f"the worker numbered its statements from {table.base}, not from {self.next_id}"
+            )
         self.next_id = table.end
         self._bindings.update(range(table.base + len(table.statements), table.end))
         return table
+
+    def go_on(self, tables: Iterable[Table], *, block: int | None, lines: int) -> None:
+        """Continues a run whose first part is elsewhere: its tables, the open block, its statements so far."""
+        for table in tables:
+            self._bindings.update(range(table.base + len(table.statements), table.end))
+            self.next_id = max(self.next_id, table.end)
+        self.block = block
+        self.lines_in_block = lines
 
     # --- the stream ----------------------------------------------------------------------------
 
@@ -184,11 +217,15 @@ class Recording:
         if "lines" not in self._said:
             self._said.add("lines")
             self.writer.append(
-                LimitHit(what="lines", detail=f"more than {self._line_limit} statements in block {self.block}")
+                LimitHit(
+                    what="lines", detail=f"more than {self._line_limit} statements in block {self.block}"
+                )
             )
         n = sum(1 for ident in kept if ident not in bindings)
         if kept:
-            self.writer.append_lines(_list_encoder.encode(kept), _encode_values(vals), n, block=self.block, t=t)
+            self.writer.append_lines(
+                _list_encoder.encode(kept), _encode_values(vals), n, block=self.block, t=t
+            )
         total = sum(counts.values())
         if total:
             rows = tuple(counts.most_common())
@@ -323,7 +360,9 @@ class Recording:
         self._process = self.writer.append(_convert(ProcessStarted, data, t))
         if opaque:
             what = data.get("via")
-            self._mark("process", f"{what} was used directly: a replay cannot answer its pipes yet", self._process)
+            self._mark(
+                "process", f"{what} was used directly: a replay cannot answer its pipes yet", self._process
+            )
         return Answer(True, None)
 
     def _finish_process(self, data: dict[str, Any], t: int) -> Answer:
@@ -373,6 +412,8 @@ class Recording:
             )
         if change.digest is not None:
             self._reads[change.path] = change.digest
+        if change.op in ("wrote", "deleted"):
+            self.written[change.path] = change.digest
         self.writer.append(record)
 
     def note_file(self, access: FileAccess, cause: int) -> None:
@@ -382,7 +423,12 @@ class Recording:
         record: Event
         if access.op == "read":
             record = FileRead(
-                path=access.path, digest=digest, size=access.size, via=access.via, error=access.error, cause=cause
+                path=access.path,
+                digest=digest,
+                size=access.size,
+                via=access.via,
+                error=access.error,
+                cause=cause,
             )
         elif access.op == "listed":
             record = FileListed(path=access.path, via=access.via, cause=cause)
@@ -401,8 +447,10 @@ class Recording:
                 by="tool",
                 cause=cause,
             )
-        if access.op != "read" and digest is not None:
-            self._reads[access.path] = digest
+        if access.op == "wrote":
+            self.written[access.path] = digest
+            if digest is not None:
+                self._reads[access.path] = digest
         self.writer.append(record)
 
 
@@ -415,7 +463,9 @@ def _convert(kind: type[Event], data: dict[str, Any], t: int) -> Event:
     try:
         return msgspec.convert({**data, "type": kind.__struct_config__.tag, "t": t}, kind)
     except msgspec.ValidationError as error:
-        raise SandboxError(f"the worker sent a {kind.__struct_config__.tag} that is not one: {error}") from error
+        raise SandboxError(
+            f"the worker sent a {kind.__struct_config__.tag} that is not one: {error}"
+        ) from error
 
 
 def _encode_values(vals: list[Any]) -> bytes:
@@ -429,4 +479,6 @@ def _encode_values(vals: list[Any]) -> bytes:
             return encoded
     except (msgspec.MsgspecError, UnicodeEncodeError, OverflowError, ValueError):
         pass
-    return _list_encoder.encode([value if isinstance(value, (dict, list)) else to_envelope(value) for value in vals])
+    return _list_encoder.encode(
+        [value if isinstance(value, (dict, list)) else to_envelope(value) for value in vals]
+    )

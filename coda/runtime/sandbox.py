@@ -23,8 +23,18 @@ import msgspec
 import coda
 from coda.errors import LimitExceeded, UsageError
 from coda.log import (
-    BlockFinished, BlockStarted, Event, ExceptionRaised, FileRead, Header, RunFinished, RunStarted,
-    SandboxStarted, TraceWriter, new_run_id, run_directory,
+    BlockFinished,
+    BlockStarted,
+    Event,
+    ExceptionRaised,
+    FileRead,
+    Header,
+    RunFinished,
+    RunStarted,
+    SandboxStarted,
+    TraceWriter,
+    new_run_id,
+    run_directory,
 )  # fmt: skip
 from coda.runtime.engine import Engine
 from coda.runtime.places import FileAccess
@@ -176,7 +186,12 @@ class Sandbox:
         )
 
     def _start(
-        self, task: str | None, model: str | None, memory_bytes: int | None, line_limit: int, echo: Echo | None
+        self,
+        task: str | None,
+        model: str | None,
+        memory_bytes: int | None,
+        line_limit: int,
+        echo: Echo | None,
     ) -> None:
         writer = self.writer
         trace = Path(os.path.abspath(writer.path))

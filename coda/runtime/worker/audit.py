@@ -86,7 +86,7 @@ class Audit:
         if caller.endswith(_QUIET_READERS) and not full.startswith(self._root):
             return
         writing = bool(flags & _WRITING)
-        if not writing or (flags & os.O_RDWR or flags & os.O_APPEND) and not flags & os.O_TRUNC:
+        if not writing or ((flags & os.O_RDWR or flags & os.O_APPEND) and not flags & os.O_TRUNC):
             self.read(full, given, via="open", quiet=writing)
         if writing:
             self._seen.pop(full, None)
@@ -95,7 +95,12 @@ class Audit:
 
     def read(self, full: str, given: str | None, *, via: str, quiet: bool = False) -> None:
         """Tells of a readable open: content, or why there is none."""
-        data: dict[str, Any] = {"path": self._relative(full), "given": given, "via": via, **self._units.where()}
+        data: dict[str, Any] = {
+            "path": self._relative(full),
+            "given": given,
+            "via": via,
+            **self._units.where(),
+        }
         if self.replaying:
             self._recorder.request("file.read", {**data, "quiet": quiet})
             return
@@ -162,7 +167,11 @@ class Audit:
         self._act("file.opened", {"path": self._relative(full), "mode": "truncate", "given": given})
 
     def _on_sqlite(self, database: Any) -> None:
-        if isinstance(database, (str, bytes, os.PathLike)) and os.fspath(database) not in (":memory:", b":memory:", ""):
+        if isinstance(database, (str, bytes, os.PathLike)) and os.fspath(database) not in (
+            ":memory:",
+            b":memory:",
+            "",
+        ):
             given, full = self._names(database)
             self.read(full, given, via="sqlite3")
             self._act("file.opened", {"path": self._relative(full), "mode": "sqlite3", "given": given})

@@ -170,9 +170,7 @@ class Blocks:
                 self._next_id = compiled.table.end
             where = self._units.where()
         table = compiled.table
-        self._units.add(
-            Unit(path, source, 1, table, compiled.code, None, compiled.flags, compiled.budget)
-        )
+        self._units.add(Unit(path, source, 1, table, compiled.code, None, compiled.flags, compiled.budget))
         data_of = {
             "module": name,
             "path": path,

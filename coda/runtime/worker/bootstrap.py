@@ -16,7 +16,16 @@ import traceback
 from typing import Any, NoReturn
 
 from coda.runtime.protocol import (
-    Channel, Configure, Crashed, Exit, Inspect, Prepare, Ready, Resume, Run, ToWorker,
+    Channel,
+    Configure,
+    Crashed,
+    Exit,
+    Inspect,
+    Prepare,
+    Ready,
+    Resume,
+    Run,
+    ToWorker,
 )  # fmt: skip
 from coda.runtime.worker.audit import Audit
 from coda.runtime.worker.blocks import Blocks, new_main_module
@@ -113,8 +122,9 @@ class Worker:
         if self.config.memory_bytes is not None:
             resource.setrlimit(resource.RLIMIT_AS, (self.config.memory_bytes, self.config.memory_bytes))
 
-    def _go_live(self) -> None:
+    def _go_live(self, wall_ns: int) -> None:
         """After a fork's position: answers no longer come from the log."""
+        self.shims.go_on_from(wall_ns)
         self.feed.live = True
         self.audit.replaying = False
         self._stdin.answer = None
@@ -165,4 +175,3 @@ def _has_aslr() -> bool:
     if not sys.platform.startswith("linux"):
         return True
     return not ctypes.CDLL(None).personality(0xFFFFFFFF) & 0x0040000
-

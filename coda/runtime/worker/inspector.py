@@ -40,7 +40,7 @@ class Inspector:
         self._namespace = namespace
         self._ctx = ctx
         self.bound: set[str] = set()
-        self.on_live: Callable[[], None] = lambda: None
+        self.on_live: Callable[[int], None] = _nothing
         self._inspecting = False
 
     def stop(self) -> None:
@@ -52,7 +52,7 @@ class Inspector:
             message = self._recorder.receive()
             if isinstance(message, Resume):
                 if message.live:
-                    self.on_live()
+                    self.on_live(message.wall_ns)
                 return
             self.handle(message)
 
@@ -62,7 +62,7 @@ class Inspector:
             os._exit(0)
         if isinstance(message, Resume):  # held at a request: the answer follows
             if message.live:
-                self.on_live()
+                self.on_live(message.wall_ns)
             return
         if isinstance(message, Answer) or not isinstance(message, Inspect):
             raise RuntimeError(f"message out of turn: {type(message).__name__}")
@@ -120,7 +120,9 @@ class Inspector:
         for (name, expr), value, place in zip(changes, values, places, strict=True):
             before = place(None, False)
             place(value, True)
-            result.append({"name": name, "expr": expr, "before": before, "after": show(value, limit=_SHORT_BYTES)})
+            result.append(
+                {"name": name, "expr": expr, "before": before, "after": show(value, limit=_SHORT_BYTES)}
+            )
         return result
 
     def _do_locate(self, module: str) -> dict[str, str]:
@@ -133,7 +135,11 @@ class Inspector:
         if spec is None or source is None or spec.origin is None:
             raise ImportError(f"no module named {module!r} with Python source that could be run")
         self._namespace.update(
-            __file__=spec.origin, __package__=spec.parent, __spec__=spec, __loader__=loader, __cached__=spec.cached
+            __file__=spec.origin,
+            __package__=spec.parent,
+            __spec__=spec,
+            __loader__=loader,
+            __cached__=spec.cached,
         )
         sys.argv[0] = spec.origin
         return {"file": spec.origin, "source": source}
@@ -176,6 +182,10 @@ class Inspector:
         return {str(name): show(value, limit=_SHORT_BYTES) for name, value in values.items()}
 
 
+def _nothing(_wall_ns: int) -> None:
+    """Until the worker says what going live means."""
+
+
 def _place_in(scope: Any, name: str, frame: FrameType | None) -> Callable[[Any, bool], Any]:
     def place(value: Any, write: bool) -> Any:
         if not write:
@@ -202,7 +212,11 @@ class _Bounded(reprlib.Repr):
 def show(value: Any, *, limit: int) -> dict[str, Any]:
     """{"type", "repr", "truncated", "source", "exact"} of a live object, bounded in size and time."""
     kind = type(value)
-    name = kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    name = (
+        kind.__qualname__
+        if kind.__module__ in ("builtins", "__main__")
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
     text, exact = _bounded_repr(value, limit)
     truncated = len(text) > limit
     return {

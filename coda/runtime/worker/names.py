@@ -165,7 +165,9 @@ def describe_exception(error: BaseException) -> dict[str, Any]:
         message = ""
     args = [to_envelope(arg, max_bytes=_CTX_BYTES) for arg in error.args]
     return {
-        "type": kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
+        "type": kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}",
         "mro": [base.__qualname__ for base in kind.__mro__ if base is not object],
         "message": message,
         "args": args if all(is_exact(arg) for arg in args) else [],

@@ -59,7 +59,12 @@ class Processes:
 
             def perform() -> tuple[Any, Any, Any]:
                 done = real_run(
-                    *popenargs, input=input, capture_output=capture_output, timeout=timeout, check=False, **kwargs
+                    *popenargs,
+                    input=input,
+                    capture_output=capture_output,
+                    timeout=timeout,
+                    check=False,
+                    **kwargs,
                 )
                 return done.returncode, done.stdout, done.stderr
 
@@ -94,7 +99,9 @@ class Processes:
             "cwd": os.fsdecode(cwd) if cwd is not None else None,
             "via": via,
             "redirects": [
-                _REDIRECTS.get(kwargs.get(name), "file") if not hasattr(kwargs.get(name), "fileno") else "file"
+                _REDIRECTS.get(kwargs.get(name), "file")
+                if not hasattr(kwargs.get(name), "fileno")
+                else "file"
                 for name in ("stdin", "stdout", "stderr")
             ],
         }

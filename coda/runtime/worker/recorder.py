@@ -57,7 +57,9 @@ class Recorder:
         self._now = time.monotonic_ns
         self._sleep = time.sleep
         self._get_ident = _thread.get_ident
-        self._collect_class = type("CollectingBuffer", (CollectingBuffer,), {"__slots__": (), "recorder": self})
+        self._collect_class = type(
+            "CollectingBuffer", (CollectingBuffer,), {"__slots__": (), "recorder": self}
+        )
         self._stop = False
         self._may_collect = False
 

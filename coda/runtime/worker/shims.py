@@ -99,7 +99,7 @@ class RecordingClock(Shim):
         self._value = recorder.values.append
         self._line = recorder.lines.append
         self._feed = feed
-        self._offset: Any = 0
+        self._offset: Any = None
 
     def __call__(self) -> Any:
         answer = self._real()
@@ -122,10 +122,15 @@ class AnsweringClock(RecordingClock):
                 self._value(answer)
                 self._line(self._code)
                 return answer
-        answer = self._real() + self._offset
+        answer = self._real() + (self._offset or 0)
         self._value(answer)
         self._line(self._code)
         return answer
+
+    def go_on_from(self, now: Any) -> None:
+        """Where to go on from, if no recorded answer says so."""
+        if self._offset is None:
+            self._offset = now - self._real()
 
 
 class Sleep(Shim):
@@ -418,6 +423,12 @@ class Shims:
         module.Random.seed = seed
         module._inst.seed(self.seed)
         module.seed = module._inst.seed
+
+    def go_on_from(self, wall_ns: int) -> None:
+        """Sets the wall clocks that were never asked; the others go on from their last answer."""
+        for shim, now in ((time.time, wall_ns / 1e9), (time.time_ns, wall_ns)):
+            if isinstance(shim, AnsweringClock):
+                shim.go_on_from(now)
 
     def install_environment(self, env: dict[str, str] | None) -> None:
         """Gives agent code its environment, each read of which is noted."""

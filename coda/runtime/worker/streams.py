@@ -45,7 +45,9 @@ class OutputControl:
 
 
 class _RawOutput(io.RawIOBase):
-    def __init__(self, control: OutputControl, code: int, name: str, fd: int, tty: bool, encoding: str) -> None:
+    def __init__(
+        self, control: OutputControl, code: int, name: str, fd: int, tty: bool, encoding: str
+    ) -> None:
         self._control = control
         self._code = code
         self.name = name

@@ -1,0 +1,140 @@
+"""`coda fork`: go back to a position, change something, run on, and see where the futures part."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from coda.cli.options import (
+    at_option,
+    color_option,
+    force_option,
+    json_option,
+    output_option,
+    secrets_option,
+    trace_argument,
+)
+from coda.cli.render import Printer, Styled
+from coda.errors import UsageError
+from coda.forking import ForkResult, fork
+from coda.log import open_trace
+
+
+@click.command()
+@trace_argument
+@at_option(required=True)
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="NAME=EXPR",
+    help="Bind a variable there to the value of a Python expression; may be given again.",
+)
+@click.option("--new", is_flag=True, help="Let --set also make names that are not bound there.")
+@click.option("--result", metavar="JSON|@FILE", help="Give the call at the position another answer.")
+@click.option(
+    "--assume-recorded", is_flag=True, help="Use recorded answers also where they may not hold any more."
+)
+@click.option("--trust", is_flag=True, help="Execute the recorded code even if the kernel cannot keep it in.")
+@output_option
+@force_option
+@json_option
+@secrets_option
+@color_option
+def command(
+    trace: str,
+    at: str,
+    sets: tuple[str, ...],
+    new: bool,
+    result: str | None,
+    assume_recorded: bool,
+    trust: bool,
+    output: str | None,
+    force: bool,
+    as_json: bool,
+    show_secrets: bool,
+    color: str,
+) -> int:
+    """Replays TRACE to a position, applies the changes, and runs on to the end of the recorded blocks.
+
+    The fork is a trace of its own, which names its parent; the difference is printed. Recorded answers are given as long
+    as they hold; where none does, the fork stops at its frontier and says why. Without a change it confirms that the
+    run goes the same way again. Exit status: 0, or 3 when the replay diverged.
+    """
+    opened = open_trace(trace)
+    options: dict[str, Any] = {} if result is None else {"result": _result(result)}
+    made = fork(
+        opened,
+        opened.position(at),
+        sets=[_assignment(text) for text in sets],
+        new=new,
+        out=output,
+        force=force,
+        assume_recorded=assume_recorded,
+        trust=trust,
+        command=shlex.join(["coda", *sys.argv[1:]]),
+        **options,
+    )
+    printer = Printer(color=color, show_secrets=show_secrets)
+    if as_json:
+        printer.json("fork", _data(made))
+    else:
+        _print(printer, made)
+    return 0
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, sign, expr = text.partition("=")
+    if not sign or not name.strip().isidentifier() or not expr.strip():
+        raise UsageError(f"--set {text!r} is not NAME=EXPR, for example --set limit=200")
+    return name.strip(), expr.strip()
+
+
+def _result(text: str) -> Any:
+    if text.startswith("@"):
+        try:
+            data = Path(text[1:]).read_bytes()
+        except OSError as error:
+            raise UsageError(f"cannot read the result from {text[1:]!r}: {error.strerror}") from error
+    else:
+        data = text.encode()
+    try:
+        return msgspec.json.decode(data)
+    except msgspec.DecodeError as error:
+        raise UsageError(
+            f"--result is not JSON ({error}); a text needs quotes: --result '\"text\"'"
+        ) from error
+
+
+def _print(printer: Printer, made: ForkResult) -> None:
+    if not made.changes:
+        printer.line(
+            "no change; identical to parent" if made.diff.equal else "no change, but it went another way"
+        )
+    for line in made.diff.summary() if not made.diff.equal or made.changes else ():
+        printer.line(line)
+    if made.frontier is not None:
+        printer.line(Styled(f"stopped at the frontier: {made.frontier}", "yellow"))
+    if made.assumed:
+        printer.line(f"{made.assumed} recorded answers were assumed to hold")
+    relative = os.path.relpath(made.path)
+    printer.line(f"fork: {made.path if relative.startswith('..') else relative}")
+
+
+def _data(made: ForkResult) -> dict[str, Any]:
+    return {
+        "path": str(made.path),
+        "position": made.position,
+        "outcome": made.outcome,
+        "frontier": made.frontier,
+        "assumed": made.assumed,
+        "changes": [dict(change) for change in made.changes],
+        "identical": not made.changes and made.diff.equal,
+        "diff": made.diff.to_json(),
+    }

@@ -1,0 +1,86 @@
+"""`coda replay`: run a trace again, in a worker of its own, and tell whether it is the same."""
+
+from __future__ import annotations
+
+import click
+
+from coda.cli.options import color_option, json_option, trace_argument
+from coda.cli.render import Printer, Styled
+from coda.errors import Diverged
+from coda.log import open_trace
+from coda.replay import Verdict, replay
+
+
+@click.command()
+@trace_argument
+@click.option(
+    "--verify", is_flag=True, help="Compare everything (a replay always does; kept for scripts that say so)."
+)
+@click.option("--trust", is_flag=True, help="Execute the recorded code even if the kernel cannot keep it in.")
+@json_option
+@color_option
+def command(trace: str, verify: bool, trust: bool, as_json: bool, color: str) -> int:
+    """Runs TRACE again from its log alone, and compares all that happens with what was recorded.
+
+    Nothing is performed: every tool, process, file, clock and input is answered from the log, in a private copy of the
+    workspace. Exit status: 0 the replay is faithful, 3 it diverged (the event is named), 2 it could not be run.
+    """
+    opened = open_trace(trace)
+    verdict = replay(opened, trust=trust)
+    printer = Printer(color=color)
+    if as_json:
+        printer.json("replay", _data(verdict, opened.run, opened.count()))
+    else:
+        _print(printer, verdict, str(opened.path))
+    return 0 if verdict.faithful else 3
+
+
+def _print(printer: Printer, verdict: Verdict, path: str) -> None:
+    if verdict.diverged is None:
+        printer.line(Styled(f"faithful: {path}", "green"))
+    elif isinstance(verdict.diverged, Diverged):
+        printer.line(Styled(verdict.diverged.message, "red"))
+    else:
+        printer.line(Styled(f"cannot be answered: {verdict.diverged.message}", "red"))
+    compared = (
+        f"{verdict.blocks} blocks, {verdict.effects} effects, {verdict.lines} lines, {verdict.values} values, "
+        f"{verdict.outputs} outputs"
+    )
+    printer.line(f"  compared    {compared}")
+    if verdict.renamed:
+        printer.line(f"  addresses   {verdict.renamed} in texts, matched by renaming")
+    for text in verdict.uncompared:
+        printer.line(f"  uncompared  {text}")
+    printer.line(
+        f"  isolation   {verdict.isolation}: {', '.join(verdict.layers) or 'none (guarded, not hermetic)'}"
+    )
+    for note in verdict.notes:
+        printer.line(f"  note        {note}")
+
+
+def _data(verdict: Verdict, run: str, events: int) -> dict[str, object]:
+    problem = verdict.diverged
+    return {
+        "run": run,
+        "faithful": verdict.faithful,
+        "events": events,
+        "diverged": None
+        if problem is None
+        else {
+            "kind": type(problem).__name__,
+            "seq": problem.facts.get("seq"),
+            "message": problem.message,
+        },
+        "compared": {
+            "blocks": verdict.blocks,
+            "effects": verdict.effects,
+            "lines": verdict.lines,
+            "values": verdict.values,
+            "outputs": verdict.outputs,
+        },
+        "renamed": verdict.renamed,
+        "uncompared": list(verdict.uncompared),
+        "isolation": verdict.isolation,
+        "layers": list(verdict.layers),
+        "notes": list(verdict.notes),
+    }

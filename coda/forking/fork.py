@@ -1,0 +1,441 @@
+"""Forks: replay to a position, change something, run on, and say where the futures part.
+
+Guarantee: the parent is only read; the fork is a trace of its own that names its parent. Nothing outside of a
+private copy changes, no tool, process or model runs for real, and no agent code runs after the frontier,
+not even a `finally`: the worker is ended where it stands.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from coda.errors import ForkError, UsageError
+from coda.forking.diff import diff
+from coda.forking.difference import Diff
+from coda.forking.live import UNSET, ForkBoundary, Frontier
+from coda.forking.onward import (
+    Conversation,
+    ctx_names_before,
+    emitted_blocks,
+    is_conversation,
+    results_of_turn,
+)
+from coda.forking.pool import Pool
+from coda.log import (
+    BlockFinished,
+    BlockStarted,
+    Event,
+    ExceptionRaised,
+    ForkApplied,
+    Header,
+    LlmRequested,
+    LlmResponded,
+    Parent,
+    Position,
+    RunFinished,
+    Table,
+    Trace,
+    TraceWriter,
+    new_run_id,
+    open_trace,
+    run_directory,
+    to_envelope,
+)  # fmt: skip
+from coda.replay import Session, whole_run
+from coda.runtime import Done, Outcome, Prepare, Primitives, Recording, Run, Stopped, Tool, Workspace, invoke
+
+LIVE_PRIMITIVES = frozenset(("ls", "glob", "grep", "read", "write", "edit"))
+
+
+class ForkResult(NamedTuple):
+    """A fork that was made."""
+
+    path: Path
+    position: str
+    outcome: str
+    """As in `run.finished`: `ok`, `error`, `exited`, `frontier` ..."""
+    frontier: str | None
+    """Why it could not go on, when it stopped at its frontier."""
+    assumed: int
+    """Recorded answers that were used though they may not hold."""
+    changes: tuple[dict[str, Any], ...]
+    diff: Diff
+
+
+def fork(
+    trace: Trace | str | os.PathLike[str],
+    position: str | int | Position,
+    *,
+    sets: Sequence[tuple[str, str]] = (),
+    result: Any = UNSET,
+    new: bool = False,
+    out: str | os.PathLike[str] | None = None,
+    force: bool = False,
+    assume_recorded: bool = False,
+    trust: bool = False,
+    command: str = "",
+) -> ForkResult:
+    """Goes back to a position, changes what is asked, and runs on to the end of the recorded blocks.
+
+    Args:
+        trace: the parent, or its path.
+        position: `N`, `N+K` or `B:S`.
+        sets: (name, Python expression): evaluated in the innermost frame, then bound where the name is bound.
+        result: answer of the call at the position, in place of the recorded one; any value.
+        new: allow names that are not bound there.
+        out: path of the fork's trace; None: in the run directory of the current folder.
+        force: replace an existing trace.
+        assume_recorded: use recorded answers also after calls have changed; each is marked.
+        trust: execute even where the kernel does not keep the worker in.
+        command: how the fork was asked for; kept in the trace.
+
+    Raises:
+        UsageError: no such position, or the result is asked for at something that is no call.
+        ForkError: a change cannot be applied. Nothing was written.
+        Diverged, MissingEffect: the replay does not reach the position.
+    """
+    opened = trace if isinstance(trace, Trace) else open_trace(trace)
+    where = position if isinstance(position, Position) else opened.position(str(position))
+    if result is not UNSET:
+        where = _call_position(opened, where)
+    with Session(opened, trust=trust) as session:
+        session.run_to(where)
+        changes = _apply(session, sets, result, new=new)
+        run = _Fork(session, where, changes, out=out, force=force, command=command)
+        try:
+            outcome, frontier = run.go(result, assume_recorded)
+        finally:
+            run.writer.close()
+    made = open_trace(run.writer.path)
+    return ForkResult(
+        path=run.writer.path,
+        position=where.text,
+        outcome=outcome,
+        frontier=frontier,
+        assumed=run.assumed,
+        changes=changes,
+        diff=diff(opened, made),
+    )
+
+
+def _call_position(trace: Trace, position: Position) -> Position:
+    """The call whose answer is to be changed; a call's return stands for the call."""
+    if position.seq < trace.count():
+        event = trace.event(position.seq)
+        if event.type in ("tool.returned", "process.finished") and event.cause is not None:
+            return Position(event.cause)
+        if event.type in ("tool.called", "process.started"):
+            return position
+        found = f"event {position.seq} is {event.type}"
+    else:
+        found = f"position {position} is the end of the run"
+    raise UsageError(
+        f"{found}, not a call: --result needs the number of a tool.called or process.started event"
+    )
+
+
+def _apply(
+    session: Session, sets: Sequence[tuple[str, str]], result: Any, *, new: bool
+) -> tuple[dict[str, Any], ...]:
+    changes: list[dict[str, Any]] = []
+    if sets:
+        for done in session.assign(list(sets), new=new):
+            before = done["before"]["repr"] if done["before"] is not None else None
+            changes.append(
+                {
+                    "kind": "set",
+                    "name": done["name"],
+                    "expr": done["expr"],
+                    "before": before,
+                    "after": done["after"]["repr"],
+                }
+            )
+    if result is not UNSET:
+        changes.append({"kind": "result", "after": to_envelope(result)})
+    return tuple(changes)
+
+
+class _Fork:
+    """One fork being made."""
+
+    def __init__(
+        self,
+        session: Session,
+        position: Position,
+        changes: tuple[dict[str, Any], ...],
+        *,
+        out: str | os.PathLike[str] | None,
+        force: bool,
+        command: str,
+    ) -> None:
+        self.session = session
+        self.parent = session.trace
+        self.changes = changes
+        self.assumed = 0
+        self.first_seq = session.at_seq
+        self.writer = self._open(position, out, force)
+        self.writer.append(
+            ForkApplied(parent=self.parent.run, position=position.text, changes=changes, command=command)
+        )
+        self.rest = list(whole_run(self.parent, start=self.first_seq))
+        self.tools = session.tools
+        self.effects = {name: tool.effect for name, tool in self.tools.items()}
+        self.live = frozenset(
+            name
+            for name, tool in self.tools.items()
+            if tool.origin == "primitive" and name in LIVE_PRIMITIVES
+        )
+
+    def _open(self, position: Position, out: str | os.PathLike[str] | None, force: bool) -> TraceWriter:
+        run = new_run_id(datetime.datetime.now(datetime.UTC))
+        if out is None:
+            folder = run_directory(Path.cwd()) / run
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            out = folder / "trace.jsonl"
+        path = Path(out)
+        if path.exists() and path.samefile(self.parent.path):
+            raise UsageError(f"the fork would replace its parent {path}: name another file with -o")
+        steps = position.steps if self.session.started.level == "effects" else 0
+        data = self.parent.path.read_bytes()
+        header = Header(
+            run=run,
+            parent=Parent(
+                run=self.parent.run,
+                path=os.path.relpath(self.parent.path, path.parent),
+                seq=self.first_seq,
+                position=position.text,
+                steps=steps,
+                offset=len(data),
+                sha256=hashlib.sha256(data).hexdigest(),
+            ),
+        )
+        since = max(0, self.parent.event(self.first_seq - 1).t) if self.first_seq else 0
+        return TraceWriter(path, header, first_seq=self.first_seq, force=force, clock=_clock_from(since))
+
+    # --- running on ----------------------------------------------------------------------------
+
+    def go(self, result: Any, assume: bool) -> tuple[str, str | None]:
+        """Runs on; gives the outcome and the frontier."""
+        if not self.changes:
+            return self._confirm()
+        self._arrange(result, assume)
+        try:
+            outcome, text, code = self._run_on()
+        except Frontier as frontier:
+            self.session.engine.kill()
+            self.assumed = self.boundary.assumed
+            self.writer.append(RunFinished(outcome="frontier", text=str(frontier)))
+            return "frontier", str(frontier)
+        self.assumed += self.boundary.assumed
+        self.writer.append(RunFinished(outcome=outcome, text=text, code=code))
+        return outcome, None
+
+    def _confirm(self) -> tuple[str, str | None]:
+        """Nothing was changed: every recorded answer still holds, so the rest is replayed and compared."""
+        session = self.session
+        session.go_on()
+        outcome = "stopped"
+        for record in self.rest:
+            if isinstance(record, RunFinished):
+                outcome = record.outcome
+            cause = getattr(record, "cause", None)
+            # The fork's own first event moved every later number by one.
+            shifted = {"cause": cause + 1} if cause is not None and cause >= self.first_seq else {}
+            self.writer.append(msgspec.structs.replace(record, **shifted))
+        return outcome, None
+
+    def _arrange(self, result: Any, assume: bool) -> None:
+        session = self.session
+        workspace = Workspace(session.copy.folder, blobs=self.writer.blobs)
+        primitives = Primitives(session.copy.folder, env={}, on_file=self._note_file)
+        self._performed: dict[str, Tool] = {
+            tool.name: tool for tool in primitives.tools() if tool.name in self.live
+        }
+        self.recording = Recording(
+            self.writer,
+            workspace,
+            run_tool=self._perform,
+            effects=self.effects,
+            line_limit=session.started.line_limit,
+            encoding=session.started.encoding,
+        )
+        block = session.block.started if session.stopped is not None and session.block is not None else None
+        self.recording.go_on(
+            _tables(self.parent, self.first_seq),
+            block=block.block if block is not None else None,
+            lines=self._lines_before(block) if block is not None else 0,
+        )
+        pool = Pool(self.rest, effects=self.effects, live=self.live, assume=assume)
+        envelope = UNSET if result is UNSET else to_envelope(result, max_bytes=1 << 26)
+        self.boundary = ForkBoundary(self.recording, session.copy, pool, live=self.live, result=envelope)
+
+    def _perform(self, name: str, args: list[Any], kwargs: dict[str, Any], recording: Recording) -> Outcome:
+        self._call = recording.writer.next_seq - 1
+        return invoke(self._performed[name], args, kwargs)
+
+    def _note_file(self, access: Any) -> None:
+        self.recording.note_file(access, self._call)
+
+    def _lines_before(self, block: BlockStarted) -> int:
+        kinds = {"line", "elided"}
+        return sum(
+            getattr(event, "n", 1) if event.type == "elided" else 1
+            for event in self.parent.events(block.seq, self.first_seq, types=kinds)
+        )
+
+    def _run_on(self) -> tuple[str, str | None, int | None]:
+        """The open block, then the recorded blocks that follow."""
+        session = self.session
+        rest = iter(self.rest)
+        done: Done | None = None
+        if session.stopped is not None and session.block is not None:
+            number = session.block.started.block
+            heard = session.engine.resume(self.boundary, live_at=self._wall_ns(), block=number)
+            done = _done(heard)
+            self._finish(session.block.started.block, done)
+            for record in rest:  # the parent's own way through this block
+                if isinstance(record, BlockFinished):
+                    break
+        else:
+            session.engine.go_live(self._wall_ns())
+        if done is not None and self._program_ended(done):
+            return self._outcome_of(done), None, self._code_of(done)
+        return self._next_blocks(rest, done)
+
+    def _wall_ns(self) -> int:
+        """The recorded wall clock at the position: a fork's clock goes on from there (R9)."""
+        began = datetime.datetime.fromisoformat(self.session.started.wall)
+        since = 0
+        if self.first_seq > 0:
+            since = max(0, self.parent.event(self.first_seq - 1).t)
+        return int(began.timestamp() * 1e9) + since
+
+    def _next_blocks(self, rest: Any, done: Done | None) -> tuple[str, str | None, int | None]:
+        conversation = Conversation(self.parent, self.first_seq)
+        conversation.known = ctx_names_before(self.parent.path, conversation.turn)
+        cause: int | None = None
+        finished: RunFinished | None = None
+        for record in rest:
+            if isinstance(record, BlockStarted):
+                done = self._run_block(record)
+                if self._program_ended(done):
+                    return self._outcome_of(done), None, self._code_of(done)
+            elif isinstance(record, LlmRequested):
+                results = results_of_turn(self.writer.path, conversation.turn)
+                emitted = emitted_blocks(self._all_started(), conversation.turn)
+                cause = self.writer.append(conversation.request(record, results, max(emitted, len(results))))
+            elif isinstance(record, LlmResponded):
+                reply = conversation.reply(record, cause)
+                self.assumed += reply.assumed
+                self.writer.append(reply)
+            elif is_conversation(record):
+                conversation.take(record)
+                self.writer.append(msgspec.structs.replace(record, seq=-1, t=-1))
+            elif isinstance(record, RunFinished):
+                finished = record
+        if finished is None:
+            return "stopped", "the parent's log ends here", None
+        outcome = self._outcome_of(done) if self.session.started.kind == "exec" and done else finished.outcome
+        code = self._code_of(done) if self.session.started.kind == "exec" and done else finished.code
+        return outcome, finished.text, code
+
+    def _all_started(self) -> list[Event]:
+        return [block.started for block in self.parent.blocks]
+
+    # --- blocks --------------------------------------------------------------------------------
+
+    def _run_block(self, recorded: BlockStarted) -> Done:
+        session = self.session
+        message = Prepare(
+            block=recorded.block,
+            source=recorded.source,
+            file=recorded.file,
+            first_line=recorded.first_line,
+            flags=session.flags,
+            top_level_await=session.started.kind != "exec",
+        )
+        prepared = session.engine.prepare(message, self.boundary)
+        session.flags = prepared.flags
+        table = self.recording.add_table(prepared.table)
+        self.writer.append(msgspec.structs.replace(recorded, seq=-1, t=-1, table=table, note=prepared.note))
+        self.recording.begin_block(recorded.block)
+        if prepared.error is not None:
+            done = Done(recorded.block, "error", None, prepared.error, 0, 0)
+        else:
+            is_program = session.started.kind == "exec"
+            run = Run(
+                block=recorded.block,
+                program=is_program,
+                last=is_program and recorded.block == session.last_block,
+            )
+            done = _done(session.engine.run(run, self.boundary))
+        self._finish(recorded.block, done)
+        return done
+
+    def _finish(self, block: int, done: Done) -> None:
+        self.recording.end_block()
+        if done.error is not None:
+            self.writer.append(
+                ExceptionRaised(
+                    kind=str(done.error.get("type", "Exception")),
+                    message=str(done.error.get("message", "")),
+                    traceback=str(done.error.get("traceback", "")),
+                    mro=tuple(str(name) for name in done.error.get("mro", ())),
+                )
+            )
+        self.writer.append(
+            BlockFinished(
+                block=block,
+                outcome=done.outcome,
+                state="lost" if done.outcome == "killed" else "kept",
+                lines=self.recording.lines_in_block,
+                code=done.code,
+            )
+        )
+        self.recording.block = None
+
+    def _program_ended(self, done: Done) -> bool:
+        return done.outcome == "killed" or (self.session.started.kind == "exec" and done.outcome != "ok")
+
+    @staticmethod
+    def _outcome_of(done: Done) -> str:
+        return (
+            "ok" if done.outcome == "exited" and not done.code else "error" if done.outcome != "ok" else "ok"
+        )
+
+    @staticmethod
+    def _code_of(done: Done) -> int | None:
+        if done.outcome == "exited":
+            return done.code
+        return 0 if done.outcome == "ok" else 1
+
+
+def _clock_from(since_ns: int) -> Callable[[], int]:
+    """A clock for a writer: its first answer, the origin, is 0; the next ones go on from `since_ns`."""
+    begun: list[int] = []
+
+    def clock() -> int:
+        if not begun:
+            begun.append(time.monotonic_ns())
+            return 0
+        return since_ns + time.monotonic_ns() - begun[0]
+
+    return clock
+
+
+def _done(heard: Done | Stopped) -> Done:
+    if not isinstance(heard, Done):
+        raise ForkError("the worker stopped where it should have gone on")
+    return heard
+
+
+def _tables(trace: Trace, before: int) -> list[Table]:
+    return [unit.table for unit in trace.units(before)]

@@ -1,0 +1,152 @@
+"""The forking boundary: recording again, with answers from the parent as long as they hold.
+
+Guarantee: nothing leaves the machine and nothing outside of the private copy changes. The primitives work on the
+copy; every other call is answered from the parent's log or ends the fork at its frontier, before it acts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from coda.errors import SandboxError
+from coda.forking.pool import Pool, describe
+from coda.log import ProcessFinished, ProcessStarted, ToolCalled, ToolReturned
+from coda.replay import PrivateCopy
+from coda.runtime import Answer, Observe, Outcome, Recording, Request, Stream
+
+UNSET: Any = object()
+
+
+class Frontier(Exception):
+    """The fork asked for something that has no truthful recorded answer."""
+
+
+class ForkBoundary:
+    """What a forked worker may do."""
+
+    def __init__(
+        self,
+        recording: Recording,
+        copy: PrivateCopy,
+        pool: Pool,
+        *,
+        live: frozenset[str],
+        result: Any = UNSET,
+    ) -> None:
+        self.recording = recording
+        self.assumed = 0
+        self._copy = copy
+        self._pool = pool
+        self._live = live
+        self._result = result
+
+    def stream(self, message: Stream) -> None:
+        """Records statements, values and coded observations."""
+        self.recording.stream(Stream(message.ids, message.vals, -1))
+
+    def observe(self, message: Observe) -> None:
+        """Records an observation."""
+        self.recording.observe(Observe(message.kind, message.data, -1))
+
+    def raw_output(self, stream: str, data: bytes) -> None:
+        """Records raw output."""
+        self.recording.raw_output(stream, data)
+
+    def request(self, message: Request) -> Answer:
+        """Answers a call, or raises Frontier."""
+        # The worker's clock began with the replay; the writer's goes on from the parent's.
+        kind, data = message.kind, dict(message.data)
+        if kind == "tool.called":
+            return self._tool(_call(ToolCalled, data, -1))
+        if kind == "process.started":
+            return self._process(data, -1)
+        if kind == "net.connected":
+            raise Frontier(f"the fork connects to {data.get('address')}, which only a live run could do")
+        if kind == "file.read":
+            self.recording.observe(Observe("file.read", self._read(data), -1))
+            return Answer(True)
+        return self.recording.request(Request(kind, message.data, -1))
+
+    def _read(self, data: dict[str, Any]) -> dict[str, Any]:
+        """A read that was held back: its content comes from the private copy."""
+        content = self._copy.content(str(data["path"]))
+        data.pop("quiet", None)
+        return {**data, "content": content} if content is not None else {**data, "error": "FileNotFoundError"}
+
+    def _tool(self, call: ToolCalled) -> Answer:
+        if self._result is not UNSET:
+            value, self._result = self._result, UNSET
+            self._pool.take_changed(call)
+            return self._give(call, Outcome(True, value), assumed=False)
+        if call.name in self._live:
+            return self.recording.call_tool(call)
+        self.recording.sync(by="agent")
+        given = self._pool.find(call, self.recording.written)
+        if given is None or not isinstance(given.recorded.answer, ToolReturned):
+            raise Frontier(self._why(call))
+        answer = given.recorded.answer
+        seq = self.recording.writer.append(call)
+        self._apply(given.recorded.deltas, by="tool", cause=seq)
+        return self._give(
+            call, Outcome(answer.ok, answer.value, answer.error), assumed=given.assumed, seq=seq
+        )
+
+    def _give(self, call: ToolCalled, outcome: Outcome, *, assumed: bool, seq: int = -1) -> Answer:
+        if seq < 0:
+            seq = self.recording.writer.append(call)
+        self.assumed += assumed
+        self.recording.finish_call(call, seq, outcome, assumed=assumed)
+        return Answer(outcome.ok, outcome.value if outcome.ok else outcome.error)
+
+    def _process(self, data: dict[str, Any], t: int) -> Answer:
+        stdin = data.pop("stdin", None)
+        data.pop("redirects", None)
+        opaque = data.pop("opaque", False)
+        if stdin is not None:
+            data["stdin"] = self.recording.writer.blobs.put(bytes(stdin))
+        call = _call(ProcessStarted, data, t)
+        self.recording.sync(by="agent")
+        if self._result is not UNSET:
+            return self._changed_process(call)
+        given = None if opaque else self._pool.find(call, self.recording.written)
+        if given is None or not isinstance(given.recorded.answer, ProcessFinished):
+            raise Frontier(self._why(call))
+        seq = self.recording.writer.append(call)
+        self._apply(given.recorded.deltas, by="process", cause=seq)
+        answer = given.recorded.answer
+        self.assumed += given.assumed
+        value = {"code": answer.code, "stdout": answer.stdout, "stderr": answer.stderr, "error": answer.error}
+        self.recording.writer.append(msgspec.structs.replace(answer, seq=-1, t=-1, cause=seq))
+        return Answer(True, value)
+
+    def _changed_process(self, call: ProcessStarted) -> Answer:
+        """The user's result of a process: its standard output, or an object with code, stdout, stderr."""
+        given, self._result = self._result, UNSET
+        fields = given if isinstance(given, dict) and "$" not in given else {"stdout": given}
+        value = {
+            "code": fields.get("code", 0),
+            "stdout": fields.get("stdout"),
+            "stderr": fields.get("stderr"),
+        }
+        self._pool.take_changed(call)
+        seq = self.recording.writer.append(call)
+        self.recording.writer.append(ProcessFinished(cause=seq, **value))
+        return Answer(True, {**value, "error": None})
+
+    def _apply(self, deltas: tuple[Any, ...], *, by: str, cause: int) -> None:
+        for record in deltas:
+            self._copy.apply(record)
+        self.recording.sync(by=by, cause=cause)
+
+    def _why(self, call: ToolCalled | ProcessStarted) -> str:
+        reason = self._pool.changed_by
+        return f"{describe(call)} has no recorded answer that still holds" + (f": {reason}" if reason else "")
+
+
+def _call(kind: Any, data: dict[str, Any], t: int) -> Any:
+    try:
+        return msgspec.convert({**data, "type": kind.__struct_config__.tag, "t": t}, kind)
+    except msgspec.ValidationError as error:
+        raise SandboxError(f"the worker sent a call that is not one: {error}") from error

@@ -1,0 +1,162 @@
+"""Recorded answers as a fork may still use them (R9).
+
+Guarantee: an answer is given only while it is truthful: the calls after the fork must be the recorded ones,
+in order, and the files that they see must be the recorded ones. From the first call that differs on, only
+functions that depend on their arguments alone are answered; everything else ends the fork at its frontier,
+unless the user asked to assume, and then each such answer is marked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from coda.log import (
+    Event,
+    FileDeleted,
+    FileMade,
+    FileWrote,
+    ProcessFinished,
+    ProcessStarted,
+    ToolCalled,
+    ToolReturned,
+)
+from coda.replay import Matcher
+
+
+class RecordedCall(NamedTuple):
+    """A call after the fork's position, with its answer."""
+
+    call: ToolCalled | ProcessStarted
+    answer: ToolReturned | ProcessFinished | None
+    deltas: tuple[Event, ...]
+    """What it did to the workspace."""
+    files: Mapping[str, str | None]
+    """Digests of what the run had written between the position and the call."""
+
+
+class Given(NamedTuple):
+    """An answer from the pool."""
+
+    recorded: RecordedCall
+    assumed: bool
+
+
+class Pool:
+    """The calls of the parent after the position.
+
+    Args:
+        records: the parent's records from the position on.
+        effects: effect of each tool by name.
+        live: names of tools that a fork performs itself (on its private copy).
+        assume: give recorded answers also where they may not hold any more.
+    """
+
+    def __init__(
+        self, records: Iterable[Event], *, effects: Mapping[str, str], live: frozenset[str], assume: bool
+    ) -> None:
+        self._effects = effects
+        self._assume = assume
+        self._matcher = Matcher()
+        self._calls = list(_calls_of(records, live))
+        self._used: set[int] = set()
+        self._next = 0
+        self.changed_by: str | None = None
+        """What made the recorded answers doubtful: the first difference, in words."""
+
+    def find(self, call: ToolCalled | ProcessStarted, written: Mapping[str, str | None]) -> Given | None:
+        """The recorded answer to a call, or None when there is no truthful one.
+
+        Args:
+            call: what the fork asks.
+            written: digests of what the fork has written since the position.
+        """
+        effect = self._effects.get(call.name, "act") if isinstance(call, ToolCalled) else "act"
+        if effect == "pure":
+            return self._by_identity(call, assumed=False)
+        if self.changed_by is None:
+            self.changed_by = self._difference(call, effect, written)
+            if self.changed_by is None:
+                found = self._calls[self._next]
+                self._used.add(self._next)
+                self._next += 1
+                return Given(found, False) if found.answer is not None else None
+            if effect == "read":
+                self.changed_by = None  # looking at something else changes nothing for the others
+                return self._by_identity(call, assumed=True) if self._assume else None
+        return self._by_identity(call, assumed=True) if self._assume else None
+
+    def take_changed(self, call: ToolCalled | ProcessStarted) -> None:
+        """The user gave another answer to this call: it is used up, the ones after it stay as they are."""
+        if self._next < len(self._calls) and self._same(self._calls[self._next].call, call):
+            self._used.add(self._next)
+            self._next += 1
+
+    def _difference(
+        self, call: ToolCalled | ProcessStarted, effect: str, written: Mapping[str, str | None]
+    ) -> str | None:
+        if self._next >= len(self._calls):
+            return f"{describe(call)} was not called in the parent after that point"
+        recorded = self._calls[self._next]
+        if not self._same(recorded.call, call):
+            return f"{describe(call)} was called where the parent called {describe(recorded.call)}"
+        for path in sorted(recorded.files.keys() | written.keys()):
+            if recorded.files.get(path) != written.get(path):
+                return f"{path} does not have the content that {describe(call)} saw in the parent"
+        return None
+
+    def _by_identity(self, call: ToolCalled | ProcessStarted, *, assumed: bool) -> Given | None:
+        last = None
+        for index, recorded in enumerate(self._calls):
+            if recorded.answer is None or not self._same(recorded.call, call):
+                continue
+            if index not in self._used:
+                self._used.add(index)
+                return Given(recorded, assumed)
+            last = recorded
+        is_pure = isinstance(call, ToolCalled) and self._effects.get(call.name) == "pure"
+        return Given(last, assumed) if last is not None and is_pure else None
+
+    def _same(self, a: ToolCalled | ProcessStarted, b: ToolCalled | ProcessStarted) -> bool:
+        return type(a) is type(b) and self._matcher.same(_identity(a), _identity(b))
+
+
+def _identity(call: ToolCalled | ProcessStarted) -> list[Any]:
+    if isinstance(call, ToolCalled):
+        return [call.name, msgspec.to_builtins(call.args), msgspec.to_builtins(call.kwargs)]
+    return [list(call.argv), call.shell, call.cwd, call.stdin, call.via]
+
+
+def describe(call: ToolCalled | ProcessStarted) -> str:
+    """A call in a few words."""
+    if isinstance(call, ToolCalled):
+        return f"{call.name}()"
+    return f"process {' '.join(call.argv)[:60]!r}"
+
+
+def _calls_of(records: Iterable[Event], live: frozenset[str]) -> Iterable[RecordedCall]:
+    open_call: ToolCalled | ProcessStarted | None = None
+    deltas: list[Event] = []
+    files: dict[str, str | None] = {}
+    before: dict[str, str | None] = {}
+    for record in records:
+        if isinstance(record, (ToolCalled, ProcessStarted)):
+            if open_call is not None:
+                yield RecordedCall(open_call, None, (), before)
+            open_call, deltas = None, []
+            if not (isinstance(record, ToolCalled) and record.name in live):
+                open_call, before = record, dict(files)
+        elif isinstance(record, (ToolReturned, ProcessFinished)) and open_call is not None:
+            yield RecordedCall(open_call, record, tuple(deltas), before)
+            open_call = None
+        elif isinstance(record, (FileWrote, FileDeleted, FileMade)):
+            if open_call is not None:
+                deltas.append(record)
+            if isinstance(record, FileWrote):
+                files[record.path] = record.digest
+            elif isinstance(record, FileDeleted):
+                files[record.path] = None
+    if open_call is not None:
+        yield RecordedCall(open_call, None, (), before)
