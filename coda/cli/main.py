@@ -18,6 +18,7 @@ traceback is printed when CODA_DEBUG=1.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -135,16 +136,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     if "_CODA_COMPLETE" in os.environ:
         return _complete(os.environ["_CODA_COMPLETE"])
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a lone surrogate must not end the output
+    _prepare_streams()
+    status = TROUBLE
     try:
         status = _dispatch(args)
         sys.stdout.flush()
     except BrokenPipeError:
         _silence_stdout()
         return PIPE_GONE
+    except OSError as error:  # what was printed did not arrive: a full disk
+        _silence_stdout()
+        return status if status != YES else _report(_as_trouble(error), as_json=False)
     return status
+
+
+def _prepare_streams() -> None:
+    """Makes stdout and stderr take whatever is printed."""
+    if sys.stdout is None:  # closed by whoever started us (`coda log x >&-`)
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it lives as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as above
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a lone surrogate must not end the output
 
 
 def _dispatch(args: list[str]) -> int:
@@ -169,6 +183,8 @@ def _dispatch(args: list[str]) -> int:
         raise
     except CodaError as error:
         return _report(error, as_json=JSON_KEY in meta, verb=args[0])
+    except OSError as error:
+        return _report(_as_trouble(error), as_json=JSON_KEY in meta, verb=args[0] if args else "")
     except Exception as error:  # noqa: BLE001 - the top: whatever it is, it is said and has a status
         return _report(_as_defect(error), as_json=JSON_KEY in meta, verb=args[0] if args else "")
 
@@ -193,6 +209,14 @@ def _json_asked(error: click.ClickException, meta: dict[str, Any], args: list[st
         if word == "--json":
             return True
     return False
+
+
+def _as_trouble(error: OSError) -> CodaError:
+    """Restates what the operating system refused: a file without permission, a full disk."""
+    if os.environ.get("CODA_DEBUG") == "1":
+        sys.excepthook(type(error), error, error.__traceback__)
+    where = f": {error.filename}" if error.filename is not None else ""
+    return CodaError(f"the system refused: {error.strerror or error}{where}", errno=error.errno)
 
 
 def _as_defect(error: Exception) -> CodaError:

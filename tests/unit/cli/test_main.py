@@ -73,6 +73,8 @@ def test_a_verb_returns_its_status(verb: Verb, result: int | None, status: int) 
         ("check", click.exceptions.Exit(4), 4),
         ("check", click.UsageError("bad"), 2),
         ("check", BrokenPipeError(), 141),
+        ("check", PermissionError(13, "Permission denied", "trace.jsonl"), 2),
+        ("exec", OSError(28, "No space left on device"), 125),
     ],
 )
 def test_each_end_has_its_status(
@@ -206,6 +208,31 @@ def test_a_reader_that_goes_away_is_no_noise(tmp_path: Path) -> None:
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_what_the_system_refuses_is_no_defect(verb: Verb, capsys: pytest.CaptureFixture[str]) -> None:
+    verb("check", fail(PermissionError(13, "Permission denied", "trace.jsonl")))
+    assert main(["check"]) == 2
+    assert capsys.readouterr().err == "coda: the system refused: Permission denied: trace.jsonl\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+def test_a_full_disk_is_said_once() -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "coda", "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (2, "coda: the system refused: No space left on device\n")
+
+
+def test_a_closed_stdout_is_no_trouble() -> None:
+    code = "import os, sys; os.close(1); os.execv(sys.executable, ['python', '-m', 'coda', '--version'])"
+    done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_ctrl_c_is_one_word_and_130() -> None:
