@@ -148,7 +148,7 @@ def main() -> int:
     run = demo.run()
     here = os.path.relpath(demo.workspace)
     print(f"\nDone in {time.monotonic() - started:.0f} s. Now step through it yourself:\n")
-    print(f"  cd {shlex.quote(here)} && {shlex.quote(sys.executable)} -m coda view {run}")
+    print(f"  cd {shlex.quote(here)} && {shlex.quote(sys.executable)} -m coda view")
     if given.update_readme:
         update_readme(screen(demo.steps, run, demo.workspace))
     return 0
