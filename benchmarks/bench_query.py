@@ -44,7 +44,8 @@ def records(events: int) -> Iterator[Event]:
         if number % 10 < 5:
             yield FileListed(path=f"src/package{number % 97}", **place)  # type: ignore[arg-type]
         elif number % 10 < 8:
-            yield ToolCalled(name="grep", args=("TODO", f"src/module{number}.py"), **place)  # type: ignore[arg-type]
+            args = ("TODO", f"src/module{number}.py")
+            yield ToolCalled(name="grep", args=args, **place)  # type: ignore[arg-type]
         else:
             name = f"conf/{number}.env" if number % 10_000 == 9 else f"src/module{number}.py"
             yield FileRead(path=name, size=1000, **place)  # type: ignore[arg-type]
@@ -53,8 +54,8 @@ def records(events: int) -> Iterator[Event]:
 def make_trace(path: Path, events: int) -> int:
     """Writes the trace with the real writer; gives how many reads of a `.env` are in it."""
     start = RunStarted(
-        wall="2026-01-01T00:00:00Z", kind="sandbox", coda="0", python=platform.python_version(), level="lines",
-        value_limit=0, line_limit=10**7, hash_seed=0, random_seed=0, cwd="/job", root="/job",
+        wall="2026-01-01T00:00:00Z", kind="sandbox", coda="0", python=platform.python_version(),
+        level="lines", value_limit=0, line_limit=10**7, hash_seed=0, random_seed=0, cwd="/job", root="/job",
     )  # fmt: skip
     with TraceWriter(path, Header(run="bench")) as writer:
         writer.append(start)

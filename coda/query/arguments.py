@@ -8,11 +8,15 @@ says that the link is inferred.
 from __future__ import annotations
 
 import ast
+import functools
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator
 
 
-def names_for(source: str, function: str, parameter: str, parameters: Sequence[str]) -> frozenset[str] | None:
+@functools.lru_cache(maxsize=1024)
+def names_for(
+    source: str, function: str, parameter: str, parameters: tuple[str, ...]
+) -> frozenset[str] | None:
     """Gives the names that the expression for a parameter reads.
 
     Args:
@@ -24,20 +28,57 @@ def names_for(source: str, function: str, parameter: str, parameters: Sequence[s
     Returns:
         The names; empty when the default was used; None when the text does not tell.
     """
+    tree = _parsed(source)
+    call = _only_call(tree, function) if tree is not None else None
+    if call is None or parameter not in parameters:
+        return None
+    owner = function.rpartition(".")[0]
+    return _argument(call, parameter, list(parameters), method=bool(owner) and not owner.endswith("<locals>"))
+
+
+@functools.lru_cache(maxsize=1024)
+def names_outside(source: str, functions: frozenset[str]) -> frozenset[str] | None:
+    """Gives the names that a statement reads other than as arguments of calls of these functions.
+
+    What is passed to a function whose body is on the path counts only as far as the function used it.
+
+    Returns:
+        The names; None when the text does not tell.
+    """
+    tree = _parsed(source)
+    if tree is None:
+        return None
+    passed: set[ast.AST] = set()
+    for function in functions:
+        call = _only_call(tree, function)
+        if call is None:
+            return None
+        passed |= {*call.args, *(keyword.value for keyword in call.keywords)}
+    names = {
+        node.id
+        for node in _header(tree, passed)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+    statement = tree.body[0] if tree.body else None
+    if isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name):
+        names.add(statement.target.id)
+    return frozenset(names)
+
+
+def _parsed(source: str) -> ast.Module | None:
+    text = source.strip()
     try:
-        tree = ast.parse(
-            textwrap.dedent(source) if not source.lstrip().startswith("elif") else source.lstrip()[2:]
-        )
+        return ast.parse(text[2:] if text.startswith("elif") else textwrap.dedent(source))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def _only_call(tree: ast.Module, function: str) -> ast.Call | None:
+    """Gives the one call of a function in a statement; None for none or several."""
     owner, _, name = function.rpartition(".")
     wanted = {name, owner.rpartition(".")[2]} if name == "__init__" else {name}
     calls = [node for node in _header(tree) if isinstance(node, ast.Call) and _callee(node) in wanted]
-    if len(calls) != 1 or parameter not in parameters:
-        return None
-    return _argument(
-        calls[0], parameter, list(parameters), method=bool(owner) and not owner.endswith("<locals>")
-    )
+    return calls[0] if len(calls) == 1 else None
 
 
 def _argument(
@@ -58,11 +99,13 @@ def _argument(
     return frozenset() if all(keyword.arg for keyword in call.keywords) else None
 
 
-def _header(tree: ast.AST) -> Iterator[ast.AST]:
+def _header(tree: ast.AST, without: Container[ast.AST] = ()) -> Iterator[ast.AST]:
     """Gives the nodes that the statement itself evaluates: the bodies of a compound one are others."""
     stack: list[ast.AST] = list(getattr(tree, "body", []))[:1]
     while stack:
         node = stack.pop()
+        if node in without:
+            continue
         yield node
         stack += [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.stmt)]
 

@@ -27,7 +27,7 @@ from coda.log import (
     open_trace,
     render,
 )
-from coda.query.arguments import names_for
+from coda.query.arguments import names_for, names_outside
 from coda.query.chain import Chain, Link
 from coda.query.frames import DEFINITIONS, Frame, Frames
 from coda.query.scopes import Declared, declared_in
@@ -88,9 +88,10 @@ class _Lineage:
         self.position = position
         self.frames = Frames(trace, position)
         self.nodes: dict[tuple[int, str | None], _Node] = {}
-        self.done: dict[int, frozenset[str] | None] = {}
-        self.work: list[tuple[int, frozenset[str] | None, _Node, bool]] = []
+        self.done: dict[int, frozenset[str]] = {}
+        self.work: list[tuple[int, frozenset[str], _Node, bool]] = []
         self.attached: set[int] = set()
+        self.signatures: dict[tuple[int, int], tuple[str, ...]] = {}
         self.globals: dict[int, Declared] = {}
         self.blocks: dict[int, _Node] = {}
 
@@ -213,16 +214,19 @@ class _Lineage:
             known = self.globals[base] = declared_in(self.frames.walk.unit(base).source)
         return known
 
-    def parameters(self, frame: Frame) -> list[str]:
-        """Gives the parameters of a frame's function, in order."""
-        bindings, bound = self.frames.walk.unit(frame.key[0]).table, self.frames
-        first = next((n for n, row in enumerate(bindings.statements) if row.function == frame.key[1]), None)
-        unit = bound.walk.unit(frame.key[0])
-        return [
-            binding.name
-            for number, binding in enumerate(bindings.bindings)
-            if binding.statement == first and bound.is_argument(unit.statements_end + number)
-        ]
+    def parameters(self, frame: Frame) -> tuple[str, ...]:
+        """Gives the parameters of a frame's function, in order; remembered."""
+        known = self.signatures.get(frame.key)
+        if known is None:
+            unit = self.frames.walk.unit(frame.key[0])
+            rows, bindings = unit.table.statements, unit.table.bindings
+            first = next((place for place, row in enumerate(rows) if row.function == frame.key[1]), None)
+            known = self.signatures[frame.key] = tuple(
+                binding.name
+                for place, binding in enumerate(bindings)
+                if binding.statement == first and self.frames.is_argument(unit.statements_end + place)
+            )
+        return known
 
     def enclosing(self, frame: Frame) -> Frame | None:
         """Gives the newest frame of the function that a closure was made in."""
@@ -286,38 +290,57 @@ class _Lineage:
         elif entry not in self.done and entry != node.entry:
             node.times += 1
         node.certain = node.certain and certain
-        done = self.done.get(entry, frozenset())
-        if done is not None and (names is None or not names <= done):
-            self.done[entry] = None if names is None else names | done
-            self.work.append((entry, names, node, whole))
+        wanted = names if names is not None else self.reads(entry)
+        new = wanted - self.done.get(entry, frozenset())
+        if new or (whole and entry not in self.attached):
+            self.done[entry] = self.done.get(entry, frozenset()) | new
+            self.work.append((entry, new, node, whole))
         return node
 
-    def expand(self, entry: int, names: frozenset[str] | None, node: _Node, whole: bool) -> None:
+    def expand(self, entry: int, names: frozenset[str], node: _Node, whole: bool) -> None:
         """Follows what a statement read: names, calls of agent functions, effects."""
         frames = self.frames
-        static = frames.static(frames.ids[entry])
         frame = frames.frames[frames.frame_of[entry]]
-        loads = list(static.loads) if names is None else sorted(names)
-        if names is None:
-            loads += [base for base, target in static.stores if target != base and base not in loads]
-            source = frames.walk.statement(frames.ids[entry]).source if "ctx" in loads else ""
-            loads = [f"ctx.{name}" for name in _CTX.findall(source)] + [
-                name for name in loads if name != "ctx"
-            ]
-        if (names is None or whole) and entry not in self.attached:
+        if whole and entry not in self.attached:
             self.attached.add(entry)
             self.attach_effects(entry, node)
-            for number in frames.children.get(entry, ()):
-                child = frames.frames[number]
+            for child in self.called(entry):
                 if child.gave >= 0:
                     self.add(child.gave, None, None, None, not child.guessed, node)
-        for name in dict.fromkeys(loads):
+        for name in sorted(names):
             found = self.look_up(frame, name, entry)
             if found is None or found.entry < 0:
                 continue
             if found.argument is None and frames.static(frames.ids[found.entry]).kind in DEFINITIONS:
                 continue
             self.link(found, name, node)
+
+    def called(self, entry: int) -> list[Frame]:
+        """Gives the frames that a statement opened."""
+        return [self.frames.frames[number] for number in self.frames.children.get(entry, ())]
+
+    def reads(self, entry: int) -> frozenset[str]:
+        """Gives the names that a statement read, without those that only went into agent functions.
+
+        Of these the chain shows what the function made of them. It must have returned, since what else
+        it did with an argument is not known. A change of a part reads the whole, `ctx` is read by member.
+        """
+        id = self.frames.ids[entry]
+        static = self.frames.static(id)
+        names = frozenset(static.loads)
+        called = self.called(entry)
+        if called and all(
+            frame.gave >= 0 and not frame.guessed and frame.kind == "return" for frame in called
+        ):
+            outside = names_outside(
+                self.frames.walk.statement(id).source, {frame.function for frame in called}
+            )
+            names = names if outside is None else names & outside
+        names |= {base for base, target in static.stores if target != base}
+        if "ctx" in names:
+            members = _CTX.findall(self.frames.walk.statement(id).source)
+            names = names - {"ctx"} | {f"ctx.{member}" for member in members}
+        return names
 
     def attach_effects(self, entry: int, node: _Node) -> None:
         """Adds what the world answered while a statement ran."""
