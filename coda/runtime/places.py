@@ -7,6 +7,7 @@ without following any link, so that a link that is swapped in after the check ch
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
@@ -142,7 +143,9 @@ class Places:
                     os.close(fd)
                 os.rename(scratch, name, src_dir_fd=parent.fd, dst_dir_fd=parent.fd)
             except BaseException:
-                os.unlink(scratch, dir_fd=parent.fd)
+                # It is gone when an interrupt came right after the rename.
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(scratch, dir_fd=parent.fd)
                 raise
             return parent.made, found
 

@@ -29,6 +29,8 @@ EFFECTS: dict[str, str] = {
 }
 """The primitives in the order in which they are declared, with their effect."""
 
+_MAX_EDIT_BYTES = 64 << 20
+
 
 class Primitives:
     """The primitives on one root.
@@ -190,7 +192,11 @@ class Primitives:
         rel = self._places.resolve(path)
         fd = self._places.open_file(rel)
         with open(fd, "rb") as file:
-            data = file.read()
+            data = file.read(_MAX_EDIT_BYTES + 1)
+        if len(data) > _MAX_EDIT_BYTES:
+            raise ValueError(
+                f"{rel} has more than {_MAX_EDIT_BYTES} bytes: change it with a program or bash()"
+            )
         encoding = _encoding_of(data)
         text = data.decode(encoding, "surrogateescape")
         count = text.count(old)

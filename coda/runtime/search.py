@@ -20,6 +20,7 @@ from coda.runtime.workspace import JUNK_DIRS
 MAX_PATHS = 100_000
 _BINARY_PROBE_BYTES = 8192
 _MAX_LINE_CHARS = 2_000
+_CHUNK_BYTES = 1 << 20
 _MAGIC = re.compile(r"[*?\[]")
 # Builds of the project itself: found by glob, but noise in a search for text.
 _GREP_JUNK = JUNK_DIRS | {"dist", "build"}
@@ -185,8 +186,11 @@ def _lines(places: Places, path: str, on_file: OnFile | None) -> Iterator[tuple[
         if on_file is not None:
             on_file(FileAccess("read", rel, "grep", size=size))
         file.seek(0)
-        for number, line in enumerate(file, 1):
+        number = 1
+        # A line beyond the chunk is searched in pieces: it may be as long as the file.
+        while line := file.readline(_CHUNK_BYTES):
             yield number, line.rstrip(b"\r\n").decode("utf-8", "replace")
+            number += line.endswith(b"\n")
 
 
 def _cut(line: str) -> str:
