@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -14,8 +15,9 @@ from coda.log import run_directory
 @click.command(short_help="Step through a trace in the terminal.")
 @click.argument("trace", metavar="[TRACE]", required=False)
 @click.option("--no-replay", is_flag=True, help="Show recorded values only; run nothing again.")
+@click.option("--trust", is_flag=True, help="Execute the recorded code even if the kernel cannot keep it in.")
 @click.option("--light", is_flag=True, help="Begin with the light colours (the key t changes them).")
-def command(trace: str | None, no_replay: bool, light: bool) -> int:
+def command(trace: str | None, no_replay: bool, trust: bool, light: bool) -> int:
     """Open TRACE, or the newest run of the run directory, as a timeline to step through.
 
     Keys: arrows step and move, ] next block, / search, f fork, ? all keys, q quit.
@@ -31,7 +33,8 @@ def command(trace: str | None, no_replay: bool, light: bool) -> int:
     from coda.replay import state_at
     from coda.viewer import Floors, run_viewer
 
-    run_viewer(path, Floors(None if no_replay else state_at, fork, query), light=light)
+    floors = Floors(None if no_replay else partial(state_at, trust=trust), partial(fork, trust=trust), query)
+    run_viewer(path, floors, light=light)
     return 0
 
 

@@ -36,8 +36,6 @@ class Rebuilt(NamedTuple):
     seq: int
     variables: Variables | None
     error: str = ""
-    refused: bool = False
-    """True when further replays of this trace would be refused the same way."""
 
 
 class Answer(NamedTuple):
@@ -60,6 +58,10 @@ class Forked(NamedTuple):
     outcome: str
     summary: tuple[str, ...]
     error: str = ""
+    frontier: str = ""
+    """Why it could not go on, when it stopped at its frontier."""
+    assumed: int = 0
+    """Recorded answers that were used though they may not hold."""
 
 
 class _Frame(Protocol):
@@ -81,7 +83,7 @@ def rebuild(state_at: Callable[..., Any], trace: Trace, seq: int, bound_by_coda:
     except CodaError as error:
         return Rebuilt(seq, None, sentence(error))
     frames: Sequence[_Frame] = tuple(state.frames)
-    inner = next((frame for frame in frames if frame.function), None)
+    inner = frames[0] if frames and frames[0].function else None  # innermost first
     named = {name: value for name, value in state.globals.items() if not _hidden(name, bound_by_coda)}
     module = tuple(_variable("", name, value) for name, value in named.items())
     here: tuple[Variable, ...] = ()
@@ -112,13 +114,16 @@ def _as_mapping(value: Any) -> Mapping[str, Any]:
 def fork_with(fork: Callable[..., Any], trace: Trace, seq: int, change: tuple[str, str] | None) -> Forked:
     """Forks just before an event, with one name changed or nothing."""
     words = f"{change[0]} = {change[1]}" if change else "no change"
+    command = f"coda fork {trace.path.name} --at {seq}" + (
+        f" --set {change[0]}={change[1]}" if change else ""
+    )
     try:
-        result = fork(trace, str(seq), sets=(change,) if change else ())
+        result = fork(trace, str(seq), sets=(change,) if change else (), command=command)
     except CodaError as error:
         return Forked(str(seq), words, None, "", (), sentence(error))
-    diff = getattr(result, "diff", None)
-    summary = tuple(str(line) for line in diff.summary()) if diff is not None else ()
-    return Forked(str(seq), words, Path(result.path), str(result.outcome), summary)
+    summary = tuple(str(line) for line in result.diff.summary())
+    path, outcome = Path(result.path), str(result.outcome)
+    return Forked(str(seq), words, path, outcome, summary, "", result.frontier or "", result.assumed)
 
 
 def parse_change(text: str) -> tuple[str, str] | None:

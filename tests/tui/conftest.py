@@ -51,7 +51,7 @@ class Viewer:
         await self.settle()
 
     async def type(self, text: str) -> None:
-        await self.press(*("space" if character == " " else character for character in text))
+        await self.pilot.press(*("space" if character == " " else character for character in text))
 
     @property
     def seq(self) -> int:

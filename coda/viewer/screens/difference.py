@@ -23,8 +23,13 @@ def difference_lines(forked: Forked) -> list[Line]:
     lines: list[Line] = [
         (Span("outcome  ", "muted"), Span(clean(forked.outcome), "ok" if forked.outcome == "ok" else "warn")),
         (Span("trace    ", "muted"), Span(clean(str(forked.path)), "text")),
-        (),
     ]
+    if forked.frontier:
+        lines.append((Span("stopped  ", "muted"), Span(clean(forked.frontier), "warn")))
+    if forked.assumed:
+        answers = f"{forked.assumed} recorded answers were used that may no longer hold"
+        lines.append((Span("assumed  ", "muted"), Span(answers, "warn")))
+    lines.append(())
     lines += [_summary(line) for line in forked.summary] or [(Span("no difference", "ok"),)]
     return lines
 
