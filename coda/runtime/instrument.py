@@ -21,8 +21,10 @@ from typing import Final, NamedTuple
 
 from coda.log import Table, analyse, has_docstring
 from coda.runtime.instrument_compile import ANNOTATIONS, FUTURE_FLAGS, deep_stack, warnings_off, with_objects
-from coda.runtime.instrument_hooks import Budget, Buffer, Values
+from coda.runtime.instrument_hooks import Budget, Buffer, Values, summary
 from coda.runtime.instrument_rewrite import Hooks, rewrite
+
+__all__ = ["LEVELS", "Budget", "Buffer", "CodeUnit", "Values", "compile_unit", "summary"]
 
 LEVELS: Final = ("effects", "lines", "values")
 MAX_VALUE_STATEMENTS: Final = 20_000
@@ -52,7 +54,7 @@ def compile_unit(
     base: int,
     level: str,
     lines: Buffer,
-    values: Values,
+    values: Buffer,
     value_limit: int,
     first_line: int = 1,
     top_level_await: bool = False,

@@ -8,6 +8,8 @@ once appear again), and the recursion limit is as before when it is done.
 from __future__ import annotations
 import __future__
 
+import functools
+import operator
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,10 +17,9 @@ from contextlib import contextmanager
 from types import CodeType
 from typing import Any
 
-FUTURE_FLAGS: int = 0
-for _name in __future__.all_feature_names:
-    FUTURE_FLAGS |= getattr(__future__, _name).compiler_flag
-FUTURE_FLAGS &= ~0x10  # nested_scopes shares its bit with CO_NESTED; it has been the rule since 2.2
+_FEATURES = [getattr(__future__, name).compiler_flag for name in __future__.all_feature_names]
+# nested_scopes shares its bit with CO_NESTED, and has been the rule since 2.2.
+FUTURE_FLAGS: int = functools.reduce(operator.or_, _FEATURES) & ~0x10
 ANNOTATIONS: int = __future__.annotations.compiler_flag
 
 _COMPILE_DEPTH = 10_000

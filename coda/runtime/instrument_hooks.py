@@ -59,7 +59,7 @@ class Site:
 
     __slots__ = ("ids", "left", "lines", "values")
 
-    def __init__(self, ids: tuple[int, ...], left: int | None, lines: Buffer, values: Values) -> None:
+    def __init__(self, ids: tuple[int, ...], left: int | None, lines: Buffer, values: Buffer) -> None:
         self.ids = ids
         self.left = left
         self.lines = lines

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from coda.log import Group, Sites, bodies, has_docstring, is_silent
-from coda.runtime.instrument_hooks import SCALARS, Budget, Buffer, Site, Values, summary
+from coda.runtime.instrument_hooks import SCALARS, Budget, Buffer, Site, summary
 
 _LOAD: Final = ast.Load()
 _STORE: Final = ast.Store()
@@ -63,7 +63,7 @@ class Hooks(NamedTuple):
     """What the hooks of one unit are made of."""
 
     lines: Buffer
-    values: Values
+    values: Buffer
     limit: int | None
     """Values at each site; None for no capture at all."""
     triggers: Mapping[int, object]

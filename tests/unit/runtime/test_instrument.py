@@ -52,3 +52,29 @@ def _added(plain: tuple[tuple[str, int, str], ...], recorded: tuple[tuple[str, i
             added.append(event[1])
     assert not rest
     return added
+
+
+DIVE = """
+class Box: pass
+box = Box()
+def dive(n):
+    global deepest
+    deepest = n
+    local = [n]
+    box.kept = local
+    (walrus := (n, 1))
+    dive(n + 1)
+try: dive(0)
+except RecursionError as error: text = str(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("level", "limit", "frames"), [("lines", 1, 0), ("values", 1, 0), ("values", 64, 0), ("values", 10**6, 1)]
+)
+def test_hooks_take_no_depth_unless_a_site_still_captures_containers(
+    level: str, limit: int, frames: int
+) -> None:
+    plain, recorded = run(DIVE).seen.values, run(DIVE, level, limit=limit).seen.values
+    assert int(plain["deepest"]) - int(recorded["deepest"]) == frames
+    assert recorded["text"] == plain["text"]

@@ -281,8 +281,10 @@ def _compiles(source: str) -> bool:
 
 def test_deep_expressions_are_instrumented() -> None:
     limit = sys.getrecursionlimit()
-    recorded = run("a = 1\nx = " + "a + " * 2000 + "a\n", "values")
-    assert ("x", 2001) in recorded.bound
+    # 3.12 has a limit of its own for trees as objects, which nobody can raise.
+    terms = 1000 if sys.version_info[:2] == (3, 12) else 2000
+    recorded = run("a = 1\nx = " + "a + " * terms + "a\n", "values")
+    assert ("x", terms + 1) in recorded.bound
     assert sys.getrecursionlimit() == limit
 
 
