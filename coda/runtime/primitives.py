@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from coda.runtime.alarm import time_limit
 from coda.runtime.beneath import read_whole
 from coda.runtime.places import FileAccess, OnFile, Places
 from coda.runtime.search import find, matcher, search
@@ -41,6 +42,7 @@ class Primitives:
         on_file: told of each access to a file or folder, right after it.
         hidden: paths that ls, glob and grep leave out: the trace that is being written.
         bash_timeout_s: time limit of a command that has none of its own.
+        grep_timeout_s: time limit of a search, in the main thread.
         max_read_bytes: most that one `read` gives.
         max_output_bytes: most that is kept of each stream of a command.
         max_kept_bytes: contents above this are not handed to `on_file`.
@@ -54,12 +56,14 @@ class Primitives:
         on_file: OnFile | None = None,
         hidden: Iterable[str | os.PathLike[str]] = (),
         bash_timeout_s: float = 30.0,
+        grep_timeout_s: float = 30.0,
         max_read_bytes: int = 5_000_000,
         max_output_bytes: int = 1_000_000,
         max_kept_bytes: int = 64 << 20,
     ) -> None:
         self._places = Places(root, hidden=hidden)
         self._on_file = on_file
+        self._grep_timeout_s = grep_timeout_s
         self._max_read_bytes = max_read_bytes
         self._max_kept_bytes = max_kept_bytes
         self._shell = Shell(
@@ -121,9 +125,25 @@ class Primitives:
             raise ValueError(f"grep() needs max_results of 1 or more; got {max_results!r}")
         matches = matcher(pattern, regex=regex, ignore_case=ignore_case)
         rel = self._places.resolve(path)
-        return search(
-            self._places, matches, rel, name_glob=glob, max_results=max_results, on_file=self._on_file
-        )
+        seconds = self._grep_timeout_s
+        searched: list[FileAccess] = []
+        try:
+            # An expression such as (a+)+$ can take for ever on one line. Nothing is told in here: an alarm
+            # must not land in the middle of a record.
+            with time_limit(
+                seconds, f"grep() took more than {seconds:g} seconds: narrow the path or pattern"
+            ):
+                return search(
+                    self._places,
+                    matches,
+                    rel,
+                    name_glob=glob,
+                    max_results=max_results,
+                    on_file=searched.append,
+                )
+        finally:
+            for access in searched:
+                self._tell(access)
 
     def read(
         self,

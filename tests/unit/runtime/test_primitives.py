@@ -235,6 +235,30 @@ def test_grep_says_when_there_is_more(box: Box) -> None:
     assert line == "y" * 2000 + " [... 3000 characters left out]"
 
 
+def test_a_search_that_takes_for_ever_is_ended(box: Box) -> None:
+    box.put("a", "a" * 60 + "b\n")
+    do = Primitives(box.root, grep_timeout_s=0.1)
+    with pytest.raises(TimeoutError, match=r"grep\(\) took more than 0.1 seconds: narrow"):
+        do.grep("(a+)+$")
+    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert do.grep("b$") == [(1, "a", "a" * 60 + "b")]
+
+
+def test_the_alarm_of_others_is_left_alone(box: Box) -> None:
+    box.put("a", "x\n")
+
+    def mine(number: int, frame: object) -> None:
+        raise AssertionError
+
+    signal.signal(signal.SIGALRM, mine)
+    try:
+        assert box.do.grep("x") == [(1, "a", "x")]
+        assert signal.getsignal(signal.SIGALRM) is mine
+    finally:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+
 def test_read(box: Box) -> None:
     box.put("a", "one\r\ntwo\x0cthree\n\nfour")
     assert box.do.read("a") == "one\r\ntwo\x0cthree\n\nfour"
