@@ -8,11 +8,10 @@ whether a line ran are not part of the chain. Cost: linear in the path up to the
 
 from __future__ import annotations
 
-import bisect
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from coda.errors import UsageError
 from coda.log import (
@@ -30,21 +29,12 @@ from coda.log import (
 from coda.query.arguments import names_for, names_outside
 from coda.query.chain import Chain, Link
 from coda.query.frames import DEFINITIONS, Frame, Frames
-from coda.query.scopes import Declared, declared_in
+from coda.query.names import Found, Names
 
 _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*|\[\])*")
 _CTX = re.compile(r"\bctx\.([^\W\d]\w*)")
 _GAP = 32
 """Events after one statement that are looked at; a line that asks more often is shown by its first."""
-
-
-class _Found(NamedTuple):
-    """Where a name got its value: a statement, or the call that passed it as an argument."""
-
-    entry: int
-    argument: str | None
-    frame: Frame | None
-    certain: bool
 
 
 class _Node:
@@ -87,18 +77,17 @@ class _Lineage:
         self.name = name
         self.position = position
         self.frames = Frames(trace, position)
+        self.names = Names(self.frames)
         self.nodes: dict[tuple[int, str | None], _Node] = {}
         self.done: dict[int, frozenset[str]] = {}
         self.work: list[tuple[int, frozenset[str], _Node, bool]] = []
         self.attached: set[int] = set()
-        self.signatures: dict[tuple[int, int], tuple[str, ...]] = {}
-        self.globals: dict[int, Declared] = {}
         self.blocks: dict[int, _Node] = {}
 
     def chain(self) -> Chain:
         frames = self.frames
         here = frames.here
-        found = self.look_up(here, self.name, len(frames.ids)) if here is not None else None
+        found = self.names.look_up(here, self.name, len(frames.ids)) if here is not None else None
         roots: list[_Node] = []
         if found is not None:
             root = self.link(found, self.name, None)
@@ -127,120 +116,9 @@ class _Lineage:
         if threads is not None:
             yield f"incomplete: threads ran from event {threads.seq} on, and lines do not tell whose they are"
 
-    # --- where a name got its value -------------------------------------------------------------
-
-    def look_up(self, frame: Frame, name: str, before: int) -> _Found | None:
-        """Finds the last store of a name that a frame sees before an entry."""
-        base = re.split(r"[.\[]", name, maxsplit=1)[0]
-        certain = not frame.guessed
-        declared = self.declared(frame.key[0])
-        certain = certain and declared.exact
-        if frame.key[1] != 0 and not declared.is_global(frame.function, base):
-            entry = None
-            if not declared.is_nonlocal(frame.function, base):
-                entry = self.last(frame.number, name, base, before, frame)
-            within = self.written_within(frame, name, base, before)
-            if within is not None and (entry is None or within > entry):
-                return _Found(within, None, None, False)
-            if entry is not None:
-                return _Found(entry, None, None, certain)
-            if base in frame.args or base in self.parameters(frame):
-                return _Found(frame.caller, base, frame, certain) if frame.caller >= 0 else None
-            outer = self.enclosing(frame)
-            if outer is not None:
-                found = self.look_up(outer, name, before)
-                if found is not None and (
-                    self.is_local(found, outer) or declared.is_nonlocal(frame.function, base)
-                ):
-                    return found._replace(certain=False)
-        return self.in_module(frame, name, base, before)
-
-    def written_within(self, frame: Frame, name: str, base: str, before: int) -> int | None:
-        """Finds the last store by a function inside this one that declares the name nonlocal."""
-        inside = f"{frame.function}.<locals>."
-        found = [
-            self.last(f"{frame.module}\0{path}", name, base, before, frame)
-            for path, names in self.declared(frame.key[0]).nonlocals.items()
-            if base in names and path.startswith(inside)
-        ]
-        return max((entry for entry in found if entry is not None), default=None)
-
-    def in_module(self, frame: Frame, name: str, base: str, before: int) -> _Found | None:
-        """Finds the last store in the globals, by module code or by a function that declares the name."""
-        entries = [self.last(frame.module, name, base, before, frame)]
-        for unit in self.frames.walk.units:
-            module = "__main__" if unit.block is not None else unit.file
-            if module == frame.module:
-                declared = self.declared(unit.table.base)
-                functions = [path for path in unit.table.functions[1:] if declared.is_global(path, base)]
-                scopes = [f"{module}\0{path}" for path in functions]
-                entries += [self.last(scope, name, base, before, frame) for scope in scopes]
-        known = [entry for entry in entries if entry is not None]
-        return _Found(max(known), None, None, not frame.guessed) if known else None
-
-    def last(self, scope: int | str, name: str, base: str, before: int, frame: Frame) -> int | None:
-        """Gives the last entry that stored a name, or its whole object, and had stored it by then."""
-        best: int | None = None
-        for key in {name, base}:
-            entries = self.frames.stores.get((scope, key), ())
-            place = bisect.bisect_left(entries, before)
-            while place:
-                place -= 1
-                entry = entries[place]
-                if best is not None and entry <= best:
-                    break
-                if not self.counts_for(entry, key, name, frame):
-                    continue
-                best = entry
-                break
-        return best
-
-    def counts_for(self, entry: int, key: str, name: str, frame: Frame) -> bool:
-        """Whether an entry really changed the name: it had ended, it did not raise, it was its target."""
-        static = self.frames.static(self.frames.ids[entry])
-        if self.frames.is_active(entry, frame) and static.kind not in ("for", "asyncfor", "with", "while"):
-            return False
-        if key != name and static.changes is None and all(target != key for _, target in static.stores):
-            return False  # another attribute of the same object
-        return not self.frames.raised(entry, key)
-
-    def is_local(self, found: _Found, frame: Frame) -> bool:
-        return found.argument is not None or self.frames.frame_of[found.entry] == frame.number
-
-    def declared(self, base: int) -> Declared:
-        """Gives what the functions of a unit declare; remembered."""
-        known = self.globals.get(base)
-        if known is None:
-            known = self.globals[base] = declared_in(self.frames.walk.unit(base).source)
-        return known
-
-    def parameters(self, frame: Frame) -> tuple[str, ...]:
-        """Gives the parameters of a frame's function, in order; remembered."""
-        known = self.signatures.get(frame.key)
-        if known is None:
-            unit = self.frames.walk.unit(frame.key[0])
-            rows, bindings = unit.table.statements, unit.table.bindings
-            first = next((place for place, row in enumerate(rows) if row.function == frame.key[1]), None)
-            known = self.signatures[frame.key] = tuple(
-                binding.name
-                for place, binding in enumerate(bindings)
-                if binding.statement == first and self.frames.is_argument(unit.statements_end + place)
-            )
-        return known
-
-    def enclosing(self, frame: Frame) -> Frame | None:
-        """Gives the newest frame of the function that a closure was made in."""
-        outer = frame.function.rpartition(".<locals>.")[0]
-        if not outer:
-            return None
-        for candidate in reversed(self.frames.frames[: frame.number]):
-            if candidate.function == outer and candidate.key[0] == frame.key[0]:
-                return candidate
-        return None
-
     # --- the slice ------------------------------------------------------------------------------
 
-    def link(self, found: _Found, name: str, parent: _Node | None) -> _Node:
+    def link(self, found: Found, name: str, parent: _Node | None) -> _Node:
         """Takes a store, or the call that passed an argument, into the chain."""
         frames = self.frames
         names: frozenset[str] | None = None
@@ -248,7 +126,9 @@ class _Lineage:
         value = None
         if found.argument is not None and found.frame is not None:
             source = frames.walk.statement(frames.ids[found.entry]).source
-            names = names_for(source, found.frame.function, found.argument, self.parameters(found.frame))
+            names = names_for(
+                source, found.frame.function, found.argument, self.names.parameters(found.frame)
+            )
             certain = certain and names is not None
             if found.argument in found.frame.args:
                 value = (found.argument, found.frame.args[found.argument])
@@ -308,7 +188,7 @@ class _Lineage:
                 if child.gave >= 0:
                     self.add(child.gave, None, None, None, not child.guessed, node)
         for name in sorted(names):
-            found = self.look_up(frame, name, entry)
+            found = self.names.look_up(frame, name, entry)
             if found is None or found.entry < 0:
                 continue
             if found.argument is None and frames.static(frames.ids[found.entry]).kind in DEFINITIONS:
@@ -332,9 +212,8 @@ class _Lineage:
         if called and all(
             frame.gave >= 0 and not frame.guessed and frame.kind == "return" for frame in called
         ):
-            outside = names_outside(
-                self.frames.walk.statement(id).source, {frame.function for frame in called}
-            )
+            functions = frozenset(frame.function for frame in called)
+            outside = names_outside(self.frames.walk.statement(id).source, functions)
             names = names if outside is None else names & outside
         names |= {base for base, target in static.stores if target != base}
         if "ctx" in names:

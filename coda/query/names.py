@@ -1,0 +1,146 @@
+"""Where a name that a frame sees got its value, at a moment of the recorded path.
+
+Guarantee: Python's own scopes: the function's variable, one of a function around it, or a global one,
+never a variable of the same name elsewhere. A statement that was still running, or that raised before it
+stored, gave no value.
+"""
+
+from __future__ import annotations
+
+import bisect
+import re
+from typing import NamedTuple
+
+from coda.query.frames import MAIN, Frame, Frames
+from coda.query.scopes import Declared, declared_in
+
+
+class Found(NamedTuple):
+    """Where a name got its value: a statement, or the call that passed it as an argument."""
+
+    entry: int
+    argument: str | None
+    frame: Frame | None
+    certain: bool
+
+
+class Names:
+    """Looks names up on a path.
+
+    Args:
+        frames: the path with its frames.
+    """
+
+    def __init__(self, frames: Frames) -> None:
+        self.frames = frames
+        self._declared: dict[int, Declared] = {}
+        self._signatures: dict[tuple[int, int], tuple[str, ...]] = {}
+
+    def look_up(self, frame: Frame, name: str, before: int) -> Found | None:
+        """Finds the last store of a name that a frame sees before an entry."""
+        base = re.split(r"[.\[]", name, maxsplit=1)[0]
+        certain = not frame.guessed
+        declared = self.declared(frame.key[0])
+        certain = certain and declared.exact
+        if frame.key[1] != 0 and not declared.is_global(frame.function, base):
+            entry = None
+            if not declared.is_nonlocal(frame.function, base):
+                entry = self.last(frame.number, name, base, before, frame)
+            within = self.written_within(frame, name, base, before)
+            if within is not None and (entry is None or within > entry):
+                return Found(within, None, None, False)
+            if entry is not None:
+                return Found(entry, None, None, certain)
+            if base in frame.args or base in self.parameters(frame):
+                return Found(frame.caller, base, frame, certain) if frame.caller >= 0 else None
+            outer = self.enclosing(frame)
+            if outer is not None:
+                found = self.look_up(outer, name, before)
+                if found is not None and (
+                    self.is_local(found, outer) or declared.is_nonlocal(frame.function, base)
+                ):
+                    return found._replace(certain=False)
+        return self.in_module(frame, name, base, before)
+
+    def written_within(self, frame: Frame, name: str, base: str, before: int) -> int | None:
+        """Finds the last store by a function inside this one that declares the name nonlocal."""
+        inside = f"{frame.function}.<locals>."
+        found = [
+            self.last(f"{frame.module}\0{path}", name, base, before, frame)
+            for path, names in self.declared(frame.key[0]).nonlocals.items()
+            if base in names and path.startswith(inside)
+        ]
+        return max((entry for entry in found if entry is not None), default=None)
+
+    def in_module(self, frame: Frame, name: str, base: str, before: int) -> Found | None:
+        """Finds the last store in the globals, by module code or by a function that declares the name."""
+        entries = [self.last(frame.module, name, base, before, frame)]
+        for unit in self.frames.walk.units:
+            module = MAIN if unit.block is not None else unit.file
+            if module == frame.module:
+                declared = self.declared(unit.table.base)
+                functions = [path for path in unit.table.functions[1:] if declared.is_global(path, base)]
+                scopes = [f"{module}\0{path}" for path in functions]
+                entries += [self.last(scope, name, base, before, frame) for scope in scopes]
+        known = [entry for entry in entries if entry is not None]
+        return Found(max(known), None, None, not frame.guessed) if known else None
+
+    def last(self, scope: int | str, name: str, base: str, before: int, frame: Frame) -> int | None:
+        """Gives the last entry that stored a name, or its whole object, and had stored it by then."""
+        best: int | None = None
+        for key in {name, base}:
+            entries = self.frames.stores.get((scope, key), ())
+            place = bisect.bisect_left(entries, before)
+            while place:
+                place -= 1
+                entry = entries[place]
+                if best is not None and entry <= best:
+                    break
+                if not self.counts_for(entry, key, name, frame):
+                    continue
+                best = entry
+                break
+        return best
+
+    def counts_for(self, entry: int, key: str, name: str, frame: Frame) -> bool:
+        """Whether an entry really changed the name: it had ended, it did not raise, it was its target."""
+        static = self.frames.static(self.frames.ids[entry])
+        if self.frames.is_active(entry, frame) and static.kind not in ("for", "asyncfor", "with", "while"):
+            return False
+        if key != name and static.changes is None and all(target != key for _, target in static.stores):
+            return False  # another attribute of the same object
+        return not self.frames.raised(entry, key)
+
+    def is_local(self, found: Found, frame: Frame) -> bool:
+        return found.argument is not None or self.frames.frame_of[found.entry] == frame.number
+
+    def declared(self, base: int) -> Declared:
+        """Gives what the functions of a unit declare; remembered."""
+        known = self._declared.get(base)
+        if known is None:
+            known = self._declared[base] = declared_in(self.frames.walk.unit(base).source)
+        return known
+
+    def parameters(self, frame: Frame) -> tuple[str, ...]:
+        """Gives the parameters of a frame's function, in order; remembered."""
+        known = self._signatures.get(frame.key)
+        if known is None:
+            unit = self.frames.walk.unit(frame.key[0])
+            rows, bindings = unit.table.statements, unit.table.bindings
+            first = next((place for place, row in enumerate(rows) if row.function == frame.key[1]), None)
+            known = self._signatures[frame.key] = tuple(
+                binding.name
+                for place, binding in enumerate(bindings)
+                if binding.statement == first and self.frames.is_argument(unit.statements_end + place)
+            )
+        return known
+
+    def enclosing(self, frame: Frame) -> Frame | None:
+        """Gives the newest frame of the function that a closure was made in."""
+        outer = frame.function.rpartition(".<locals>.")[0]
+        if not outer:
+            return None
+        for candidate in reversed(self.frames.frames[: frame.number]):
+            if candidate.function == outer and candidate.key[0] == frame.key[0]:
+                return candidate
+        return None
