@@ -295,11 +295,11 @@ class _Comparison:
             yield "recorded with different limits of values: values were not compared"
         if a.python != b.python:
             yield f"recorded with different Pythons: {a.python} and {b.python}"
-        for side in (self.reading.a, self.reading.b):
+        for name, side in (("a", self.reading.a), ("b", self.reading.b)):
             if side.assumed:
-                yield f"{side.assumed} answers of run {side.trace.run} are assumed: recorded before a change"
+                yield f"assumed in {name}: {side.assumed} recorded answers after a change"
             if side.trace.torn is not None:
-                yield f"the last record of run {side.trace.run} is incomplete and was left out"
+                yield f"the last record of {name} is incomplete and was left out"
 
 
 class _Call(NamedTuple):

@@ -36,18 +36,21 @@ def places_of(trace: Trace, seqs: Iterable[int]) -> dict[int, Place]:
 
 
 def _places_in(events: Iterable[TraceEvent], wanted: set[int]) -> Iterator[tuple[int, Place]]:
-    line: TraceEvent | None = None  # waits for what it bound: handed out with an event that follows
+    line: TraceEvent | None = None  # waits for what it bound: handed out with the events that follow it
+    bound: list[str] = []
     for event in events:
-        if line is not None and (event.bound or event.type == "line"):
-            yield line.seq, _place(line, _bound(event))
-            line = None
+        if line is not None:
+            bound += _bound_by(line, event)
+            if event.type == "line":
+                yield line.seq, _place(line, cut(", ".join(bound)))
+                line, bound = None, []
         if event.seq in wanted:
             if event.type == "line":
                 line = event
             else:
                 yield event.seq, _place(event, cut(describe(event)))
     if line is not None:
-        yield line.seq, _place(line, "")
+        yield line.seq, _place(line, cut(", ".join(bound)))
 
 
 def _place(event: TraceEvent, what: str) -> Place:
@@ -57,8 +60,12 @@ def _place(event: TraceEvent, what: str) -> Place:
     )  # fmt: skip
 
 
-def _bound(event: TraceEvent) -> str:
-    return cut(", ".join(f"{name} = {render(value, width=40)}" for name, value in event.bound))
+def _bound_by(line: TraceEvent, event: TraceEvent) -> Iterator[str]:
+    """What `event` makes known of the names that the statement of `line` bound."""
+    for stored in event.stored:
+        statement = event.statement_of(stored)
+        if statement is not None and statement.id == line.id:
+            yield f"{stored.name} = {render(stored.value, width=40)}"
 
 
 def cut(text: str, width: int = _WIDTH) -> str:

@@ -42,6 +42,8 @@ class Step(NamedTuple):
     title: str
     command: str
     output: list[str]
+    most: int
+    """How many lines of the output the README shows."""
 
 
 class Demo:
@@ -68,18 +70,19 @@ class Demo:
         (self.workspace / ".env").write_text(SETTINGS, encoding="utf-8")
         shutil.copy(HERE / "replies.md", self.folder / "replies.md")
 
-    def show(self, title: str, *arguments: str, status: int = 0) -> list[str]:
+    def show(self, title: str, *arguments: str, status: int = 0, most: int = 4, cut: bool = False) -> None:
         """Runs a command as a user would, prints it and what it prints; another exit status ends the demo."""
         command = shlex.join(["coda", *arguments])
         print(f"\n# {title}\n$ {command}", flush=True)
         done = self._coda(*arguments, both=True)
         output = done.stdout.splitlines()
-        for line in output:
+        for line in output[:most] if cut else output:
             print(f"  {line}")
+        if cut and len(output) > most:
+            print(f"  … {len(output) - most} more lines")
         if done.returncode != status:
             raise SystemExit(f"demo: `{command}` ended with status {done.returncode}, expected {status}")
-        self.steps.append(Step(title, command, output))
-        return output
+        self.steps.append(Step(title, command, output, most))
 
     def ask(self, *arguments: str) -> list[dict[str, Any]]:
         """Runs a command with --json behind the scenes and gives its rows."""
@@ -102,24 +105,23 @@ class Demo:
 
     def run(self) -> str:
         """Runs all steps and gives the run's id."""
-        self.show(
-            "An agent does a job: a real package, real files.", "run", TASK, "--script", "../replies.md"
-        )
+        script = ("--script", "../replies.md")
+        self.show("An agent does a job: a real package, real files.", "run", TASK, *script, most=12)
         run = str(self.ask("runs")[0]["run"])
         self.show("Was that all of it? Run it again from its log alone.", "replay", run, "--verify")
 
-        failed = self.ask("query", "error AttributeError", run)[0]["seq"]
+        failed = str(self.ask("query", "error AttributeError", run)[0]["seq"])
         shown = ("--expr", "text", "--expr", "len(scored)", "--expr", "len(hits)")
-        self.show("Block 2 failed. What did the agent hold?", "state", run, "--at", str(failed), *shown)
+        self.show("Block 2 failed. What did the agent hold?", "state", run, "--at", failed, *shown)
         self.show("Who read the settings?", "query", "read *.env")
-
-        limit = self.ask("query", "set limit", run)[-1]["seq"]
-        after = str(limit + 1)
         self.show("Where did the threshold come from?", "query", "set limit", run)
+
+        after = str(self.ask("query", "set limit", run)[-1]["seq"] + 1)
+        at = ("fork", run, "--at", after)
         other = ("--set", f"limit={NEW_LIMIT}", "-o", "../other.jsonl")
-        self.show("And with another threshold? Go on from there.", "fork", run, "--at", after, *other)
-        self.show("What came of it?", "diff", run, "../other.jsonl", status=1)
-        self.show("Changing nothing changes nothing.", "fork", run, "--at", after, "-o", "../same.jsonl")
+        self.show("And with another threshold? Go on from there.", *at, *other, most=2, cut=True)
+        self.show("What came of it?", "diff", run, "../other.jsonl", status=1, most=8)
+        self.show("Changing nothing changes nothing.", *at, "-o", "../same.jsonl", most=1)
         return run
 
 
@@ -158,7 +160,6 @@ def main() -> int:
 
 BEGIN, END = "<!-- demo:begin -->", "<!-- demo:end -->"
 RUN = "20260101T120000-c0da01"
-MOST_LINES = 8
 
 
 def screen(steps: list[Step], run: str, workspace: Path) -> str:
@@ -168,10 +169,10 @@ def screen(steps: list[Step], run: str, workspace: Path) -> str:
         rows += [f"# {step.title}", f"$ {step.command}"]
         rows += [
             textwrap.shorten(line, WIDTH, placeholder=" …") if len(line) > WIDTH else line
-            for line in step.output[:MOST_LINES]
+            for line in step.output[: step.most]
         ]
-        if len(step.output) > MOST_LINES:
-            rows.append(f"… {len(step.output) - MOST_LINES} more lines")
+        if len(step.output) > step.most:
+            rows.append(f"… {len(step.output) - step.most} more lines")
         rows.append("")
     text = "\n".join(row.rstrip() for row in rows).rstrip()
     return normal(text, run, workspace)
