@@ -16,7 +16,7 @@ from pathlib import Path
 
 import coda
 from coda.errors import LogError, MissingBlob
-from coda.log import BlobStore, Event, FileDeleted, FileMade, FileRead, FileWrote, Import, Trace
+from coda.log import BlobStore, Event, FileDeleted, FileMade, FileOpened, FileRead, FileRenamed, FileWrote, Import, Trace
 from coda.runtime import Change, Manifest, Mount, apply, materialise
 
 
@@ -47,10 +47,15 @@ class PrivateCopy:
         manifest = Manifest.from_json(self._blobs.get(digest))
         contents = self._first_contents(trace)
         known = {path: blob for path, blob in contents.items() if self._has(blob)}
+        opened = {
+            placed.record.path
+            for placed in trace.records(own=False, types={"file.opened"})
+            if isinstance(placed.record, FileOpened)
+        }
         materialise(manifest, known, self.folder, blobs=self._blobs)
         for path, blob in known.items():
             # Read, but not seen by the first scan (a file of a skipped folder, or beyond the limit).
-            if path not in manifest.entries:
+            if path not in manifest.entries and path not in opened:
                 self.put(path, blob)
 
     def _has(self, digest: str) -> bool:
@@ -62,7 +67,7 @@ class PrivateCopy:
     def _first_contents(self, trace: Trace) -> dict[str, str]:
         """The earliest known content of each file that the run read or changed."""
         first: dict[str, str | None] = {}
-        kinds = {"file.read", "file.wrote", "file.deleted", "import"}
+        kinds = {"file.read", "file.opened", "file.wrote", "file.deleted", "file.renamed", "import"}
         for placed in trace.records(own=False, types=kinds):
             record = placed.record
             if isinstance(record, Import):
@@ -71,16 +76,17 @@ class PrivateCopy:
                 path, digest = record.path, record.digest
             elif isinstance(record, (FileWrote, FileDeleted)):
                 path, digest = record.path, record.before
+            elif isinstance(record, FileRenamed):
+                path, digest = record.to, None
+            elif isinstance(record, FileOpened) and os.path.isabs(record.path):
+                path, digest = record.path, None  # the run made it, or nobody kept what it was
             else:
                 continue
-            if path is None or (digest is None and not isinstance(record, FileWrote)):
-                continue
-            if os.path.isabs(path):
-                if digest is not None:
-                    self.outside.setdefault(path, digest)
-            else:
-                first.setdefault(path, digest)
-        return {path: digest for path, digest in first.items() if digest is not None}
+            if path is not None:
+                first.setdefault(path, digest)  # None: it was not there, or its content was not kept
+        known = {path: digest for path, digest in first.items() if digest is not None}
+        self.outside = {path: known.pop(path) for path in list(known) if os.path.isabs(path)}
+        return known
 
     def _relative(self, path: str | None) -> str | None:
         if path is None:

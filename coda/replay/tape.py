@@ -26,6 +26,9 @@ from coda.log import (
 
 GC_CODE = -16
 OUTPUT_CODES = (-1, -2)
+ENV_CODE = -14
+# Stream codes that are not answered one by one: the environment is given whole.
+_UNFED = frozenset((GC_CODE, ENV_CODE, *OUTPUT_CODES))
 _STREAM_NAMES = {-1: "stdout", -2: "stderr"}
 
 
@@ -221,7 +224,7 @@ class BlockMap:
                 for entry, ident in enumerate(item.ids):
                     if ident >= 0 and not self._units.is_statement(ident):
                         continue
-                    if number >= seq and ident != GC_CODE:
+                    if number >= seq and ident not in (GC_CODE, ENV_CODE):
                         return Place(number, index, entry, ident)
                     number += 1
             elif isinstance(item, Elided):
@@ -259,7 +262,7 @@ class BlockMap:
             1
             for item, limit in self._before(place)
             for ident in item.ids[:limit]
-            if ident < 0 and ident != GC_CODE and ident not in OUTPUT_CODES
+            if ident < 0 and ident not in _UNFED
         )
 
 
@@ -276,7 +279,7 @@ def feed_of(tape: BlockTape, units: Units) -> list[tuple[int, object]]:
                     next(values)
                 continue
             value = next(values)
-            if ident != GC_CODE and ident not in OUTPUT_CODES:
+            if ident not in _UNFED:
                 feed.append((ident, value))
     return feed
 

@@ -257,7 +257,8 @@ class Blocks:
 
 
 def _stack_depth() -> int:
-    depth = -1
+    # Before 3.12 the call of `exec` itself counts as well.
+    depth = 1 if sys.version_info < (3, 12) else 0
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         depth += 1

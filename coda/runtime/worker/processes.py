@@ -71,7 +71,7 @@ class Processes:
             def build(code: Any, out: Any, err: Any) -> Any:
                 return completed(command, code, out, err)
 
-            result = self._cross(data, perform, build, timeout=(subprocess.TimeoutExpired, command, timeout))
+            result = self._cross(data, perform, build, timeout=(subprocess.TimeoutExpired, command))
             if check and result.returncode:
                 raise subprocess.CalledProcessError(
                     result.returncode, command, output=result.stdout, stderr=result.stderr
@@ -118,6 +118,7 @@ class Processes:
                 code, out, err = perform()
             except BaseException as error:
                 described = describe_exception(error)
+                described["timeout"] = getattr(error, "timeout", None)
                 described["errno"] = getattr(error, "errno", None)
                 described["filename"] = to_envelope(getattr(error, "filename", None))
                 described["output"] = to_envelope(getattr(error, "output", None), max_bytes=_OUTPUT_BYTES)
@@ -138,8 +139,8 @@ class Processes:
         if error is None:
             return build(value["code"], from_envelope(value["stdout"]), from_envelope(value["stderr"]))
         if timeout is not None and str(error["type"]).endswith("TimeoutExpired"):
-            kind, command, seconds = timeout
-            raise kind(command, seconds, from_envelope(error["output"]), from_envelope(error["stderr"]))
+            kind, command = timeout
+            raise kind(command, error.get("timeout"), from_envelope(error["output"]), from_envelope(error["stderr"]))
         if error.get("errno") is not None:
             text = os.strerror(error["errno"])
             raise OSError(error["errno"], text, from_envelope(error["filename"]))

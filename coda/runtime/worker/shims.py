@@ -70,7 +70,11 @@ class Feed:
 
 
 class Shim:
-    """A stand-in for a builtin function."""
+    """A stand-in for a builtin function; also its type calls itself what the builtin's does."""
+
+    def __init_subclass__(cls) -> None:
+        cls.__module__ = "builtins"
+        cls.__name__ = cls.__qualname__ = "builtin_function_or_method"
 
     def __init__(self, real: Any) -> None:
         self.__name__ = real.__name__
