@@ -81,6 +81,8 @@ class _Writes:
             elif isinstance(record, FileWrote):
                 self.wrote(event, record)
             elif isinstance(record, FileRenamed):
+                # What is found there later is what the rename put there.
+                self.settled.add(record.to)
                 if self.match(record.to):
                     hit = self.scan.hit(
                         event, record.to, f"renamed from {record.path}", opened=None, via="rename"

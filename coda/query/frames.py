@@ -16,7 +16,7 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from coda.log import BlockFinished, Elided, Lines, Position, Trace, UnitInfo
-from coda.query.walk import Batch, Walk
+from coda.query.walk import LOOPS, Batch, Walk
 
 DEFINITIONS = frozenset({"functiondef", "asyncfunctiondef", "classdef", "import", "importfrom"})
 _CALL_ON = re.compile(r"\s*(?:await\s+)?([^\W\d]\w*)\s*(?:\.|\[).*\(", re.DOTALL)
@@ -316,6 +316,23 @@ class Frames:
             caller = self.frames[self.frame_of[caller]].caller
         return False
 
+    def value_of(self, entry: int, name: str, before: int) -> tuple[str, Any] | None:
+        """Gives (name, value) as a statement had bound it before another entry; None when not captured.
+
+        A loop binds in every turn: past the captured ones, the last that was kept is not the one in force.
+        """
+        seq = self.seqs[before] if before < len(self.seqs) else self.position.seq
+        kept = self.values.get((entry, name), [])
+        place = bisect.bisect_right(kept, seq, key=_known) - 1
+        if place < 0:
+            return None
+        id = self._captures.get((self.ids[entry], name), -1)
+        loops = self.static(self.ids[entry]).kind in LOOPS or len(kept) > 1
+        full = self.counts.get((self.block_of(entry) or 0, id), 0) >= self.limit
+        if loops and full and place == len(kept) - 1:
+            return None
+        return name, kept[place][1]
+
     def raised(self, entry: int, name: str) -> bool:
         """Tells whether a statement certainly never stored a name: its value would have been captured."""
         if not self.limit or (entry, name) in self.values:
@@ -325,6 +342,10 @@ class Frames:
 
 
 _COMPOUND = frozenset({"for", "asyncfor", "while", "with", "asyncwith", "try", "trystar", "match"})
+
+
+def _known(kept: tuple[int, Any]) -> int:
+    return kept[0]
 
 
 def _opens(unit: UnitInfo, place: int) -> bool:

@@ -90,7 +90,7 @@ class _Lineage:
         found = self.names.look_up(here, self.name, len(frames.ids)) if here is not None else None
         roots: list[_Node] = []
         if found is not None:
-            root = self.link(found, self.name, None)
+            root = self.link(found, self.name, len(frames.ids), None)
             roots.append(root)
             while self.work:
                 self.expand(*self.work.pop())
@@ -118,7 +118,7 @@ class _Lineage:
 
     # --- the slice ------------------------------------------------------------------------------
 
-    def link(self, found: Found, name: str, parent: _Node | None) -> _Node:
+    def link(self, found: Found, name: str, before: int, parent: _Node | None) -> _Node:
         """Takes a store, or the call that passed an argument, into the chain."""
         frames = self.frames
         names: frozenset[str] | None = None
@@ -134,9 +134,7 @@ class _Lineage:
                 value = (found.argument, found.frame.args[found.argument])
         else:
             names = self.needed(found.entry, name)
-            kept = frames.values.get((found.entry, name))
-            if kept:
-                value = (name, kept[-1][1])
+            value = frames.value_of(found.entry, name, before)
             certain = certain and frames.static(frames.ids[found.entry]).changes is None
         whole = found.argument is None
         return self.add(found.entry, names, name, value, certain, parent, whole=whole)
@@ -193,7 +191,7 @@ class _Lineage:
                 continue
             if found.argument is None and frames.static(frames.ids[found.entry]).kind in DEFINITIONS:
                 continue
-            self.link(found, name, node)
+            self.link(found, name, entry, node)
 
     def called(self, entry: int) -> list[Frame]:
         """Gives the frames that a statement opened."""

@@ -112,6 +112,7 @@ class Names:
         return not self.frames.raised(entry, key)
 
     def is_local(self, found: Found, frame: Frame) -> bool:
+        """Tells whether a name was found in a frame itself, not in its globals."""
         return found.argument is not None or self.frames.frame_of[found.entry] == frame.number
 
     def declared(self, base: int) -> Declared:

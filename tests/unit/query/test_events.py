@@ -103,6 +103,7 @@ def busy() -> list[Event]:
         TurnFinished(turn=1),  # 44
         FileListed(path="src"),  # 45
         FileRead(path="helper.py", size=4, via="import", **at(1)),  # 46
+        FileWrote(path="src/b.txt", size=2, **at(3)),  # 47: what the rename put there
     ]  # fmt: skip
 
 

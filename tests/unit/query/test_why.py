@@ -95,6 +95,16 @@ def test_loops_fold_to_one_link(tmp_path: Path) -> None:
     assert link_of(chain, "for n in range(50):").times == 1
 
 
+def test_a_loop_variable_shows_the_value_of_that_turn_or_none(tmp_path: Path) -> None:
+    source = "for n in range(6):\n    if n == 2:\n        x = n\nlast = n\n"
+    trace = record(tmp_path / "all.jsonl", source)
+    assert link_of(why(trace, "x"), "for n in range(6):").value == 2
+    assert link_of(why(trace, "last"), "for n in range(6):").value == 5
+    trace = record(tmp_path / "some.jsonl", source, value_limit=4)
+    assert link_of(why(trace, "x"), "for n in range(6):").value == 2
+    assert not link_of(why(trace, "last"), "for n in range(6):").captured
+
+
 def test_calls_arguments_and_returns(tmp_path: Path) -> None:
     source = """
     def price(name, qty, *, extra=0):
