@@ -22,7 +22,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +32,7 @@ TASK = "Triage every TODO, FIXME and XXX of this package into TRIAGE.md."
 SETTINGS = "TRIAGE_OWNER=mail-team\nTRACKER_TOKEN=ghp_not0a0real0token0but0shaped0like0one0\n"
 MARK = ".coda-demo"  # a folder with this file is ours, and may be made anew
 NEW_LIMIT = 5
-WIDTH = 100
+WIDTH = 110
 
 
 class Step(NamedTuple):
@@ -110,7 +109,8 @@ class Demo:
         run = str(self.ask("runs")[0]["run"])
         self.show("Was that all of it? Run it again from its log alone.", "replay", run, "--verify")
 
-        failed = str(self.ask("query", "error AttributeError", run)[0]["seq"])
+        raised = str(self.ask("query", "error AttributeError", run)[0]["seq"])
+        failed = str(self.ask("log", run, "--type", "line", "--to", raised)[-1]["seq"])
         shown = ("--expr", "text", "--expr", "len(scored)", "--expr", "len(hits)")
         self.show("Block 2 failed. What did the agent hold?", "state", run, "--at", failed, *shown)
         self.show("Who read the settings?", "query", "read *.env")
@@ -119,8 +119,8 @@ class Demo:
         after = str(self.ask("query", "set limit", run)[-1]["seq"] + 1)
         at = ("fork", run, "--at", after)
         other = ("--set", f"limit={NEW_LIMIT}", "-o", "../other.jsonl")
-        self.show("And with another threshold? Go on from there.", *at, *other, most=2, cut=True)
-        self.show("What came of it?", "diff", run, "../other.jsonl", status=1, most=8)
+        self.show("And with another threshold? Go on from there.", *at, *other, most=1, cut=True)
+        self.show("What came of it?", "diff", run, "../other.jsonl", status=1, most=5)
         self.show("Changing nothing changes nothing.", *at, "-o", "../same.jsonl", most=1)
         return run
 
@@ -159,29 +159,34 @@ def main() -> int:
 # --- README ------------------------------------------------------------------------------------
 
 BEGIN, END = "<!-- demo:begin -->", "<!-- demo:end -->"
-RUN = "20260101T120000-c0da01"
+RUN_ID = re.compile(r"\b\d{8}T\d{6}-[0-9a-f]{6}\b")
+RUN, OTHER_RUN = "20260101T120000-c0da01", "20260101T120100-c0da02"
 
 
 def screen(steps: list[Step], run: str, workspace: Path) -> str:
-    """Gives the demo as one screen of text: nothing reworded, long lines and outputs cut with a mark."""
+    """Gives the demo as one screen of text: nothing reworded, long lines folded, long outputs cut."""
     rows: list[str] = []
     for step in steps:
-        rows += [f"# {step.title}", f"$ {step.command}"]
-        rows += [
-            textwrap.shorten(line, WIDTH, placeholder=" …") if len(line) > WIDTH else line
-            for line in step.output[: step.most]
-        ]
-        if len(step.output) > step.most:
-            rows.append(f"… {len(step.output) - step.most} more lines")
+        rows += [f"# {step.title}", f"$ {step.command}", *step.output[: step.most]]
+        if (more := len(step.output) - step.most) > 0:
+            rows.append(f"… {more} more line{'s' if more > 1 else ''}")
         rows.append("")
-    text = "\n".join(row.rstrip() for row in rows).rstrip()
-    return normal(text, run, workspace)
+    text = normal("\n".join(rows), run, workspace)
+    return "\n".join(fold(row.rstrip()) for row in text.splitlines()).rstrip()
+
+
+def fold(line: str) -> str:
+    """Folds a long line; what goes on is marked."""
+    if len(line) <= WIDTH:
+        return line
+    cut = line.rfind(" ", 0, WIDTH)
+    return f"{line[:cut]}\n{fold('  ↪ ' + line[cut + 1 :])}"
 
 
 def normal(text: str, run: str, workspace: Path) -> str:
     """Takes out what is different on each machine: run ids, digests, times, paths."""
-    text = text.replace(f"{workspace}{os.sep}", "").replace(run, RUN)
-    text = re.sub(r"\b\d{8}T\d{6}-[0-9a-f]{6}\b", "20260101T120100-c0da02", text)
+    text = text.replace(f"{workspace}{os.sep}", "")
+    text = RUN_ID.sub(lambda found: RUN if found[0] == run else OTHER_RUN, text)
     text = re.sub(r"\b[0-9a-f]{64}\b", "c0da…", text)
     return re.sub(r"\b\d+(\.\d+)? (ms|s)\b", "0.2 s", text)
 
