@@ -68,7 +68,7 @@ class LiveReport(NamedTuple):
 
 
 class LiveSink:
-    """An event sink for `TraceWriter.on_append` that exports the trace while it grows.
+    """Exports a trace while it grows: an event sink for `TraceWriter.on_append`, or started by hand.
 
     Args:
         path: the trace that is being written.
@@ -103,7 +103,12 @@ class LiveSink:
         self._closing = threading.Event()
 
     def __call__(self, record: Record, line: bytes) -> None:
-        """Hears of a record that was written. Cost: a comparison; the first call starts the thread."""
+        """Hears of a record that was written. Cost: a comparison; the first call starts the export."""
+        if self._thread is None:
+            self.start()
+
+    def start(self) -> None:
+        """Starts the export of a trace whose file is there; for a writer that was not given the sink."""
         if self._thread is None and not self._problem:
             self._thread = threading.Thread(target=self._work, name="coda-live-export", daemon=True)
             self._thread.start()

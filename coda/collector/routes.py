@@ -33,7 +33,7 @@ _QUEUE_CHUNKS = 4
 _FORM_BYTES = 4096
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-Stop = Annotated[int | None, Query(alias="to", ge=0, description="The event before which to stop.")]
+Last = Annotated[int | None, Query(alias="to", ge=0, description="The event with which to end.")]
 Start = Annotated[int, Query(alias="from", ge=0, description="First event.")]
 
 
@@ -74,15 +74,15 @@ def api_routes(store: RunStore) -> APIRouter:
     def events(
         run: str,
         start: Start = 0,
-        stop: Stop = None,
+        last: Last = None,
         types: Annotated[list[str] | None, Query(alias="type", description="Only these types.")] = None,
     ) -> StreamingResponse:
         """Streams events as NDJSON, masked; where a trace turns out to be damaged, the last line says so."""
         trace = store.open(run)
-        if stop is not None and stop < start:
-            raise UsageError(f"the range of events ends ({stop}) before it begins ({start}).")
+        if last is not None and last < start:
+            raise UsageError(f"the range of events ends ({last}) before it begins ({start}).")
         wanted = frozenset(word for given in types or () for word in given.split(",") if word) or None
-        parts = stream(trace, start=start, stop=stop, types=wanted)
+        parts = stream(trace, start=start, last=last, types=wanted)
         # The first chunk now, so that a damaged trace is a failed request and not a broken stream.
         first = list(islice(parts, 1))
         return StreamingResponse(_guarded(chain(first, parts)), media_type=NDJSON)

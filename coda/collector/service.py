@@ -113,20 +113,20 @@ def summarise(trace: Trace, run: str) -> RunSummary:
 
 
 def stream(
-    trace: Trace, *, start: int = 0, stop: int | None = None, types: Collection[str] | None = None
+    trace: Trace, *, start: int = 0, last: int | None = None, types: Collection[str] | None = None
 ) -> Iterator[bytes]:
     """Gives events as NDJSON in chunks of about 64 KiB, masked.
 
     Args:
         trace: any trace.
         start: first event.
-        stop: the event before which to stop; None goes to the end.
+        last: the event with which to end; None goes to the end.
         types: only these types; None gives all.
 
     Raises:
         LogError: the trace is damaged; what was given before is sound.
     """
-    return chunks(trace.events(start, stop, types=types))
+    return chunks(trace.events(start, None if last is None else last + 1, types=types))
 
 
 def follow(

@@ -245,7 +245,8 @@ def test_a_backend_that_comes_back_misses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "live.jsonl"
     with receiver(tmp_path, 503, 2) as backend:
         sink = live(tmp_path, backend.url)
-        with Sandbox(root=tmp_path, trace=path, on_append=sink) as sandbox:
+        with Sandbox(root=tmp_path, trace=path) as sandbox:
+            sink.start()
             sandbox.execute("x = 1")
         report = sink.close()
         assert backend.spans == [as_received(span) for span in spans(open_trace(path))]
