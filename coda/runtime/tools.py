@@ -8,15 +8,12 @@ the same things that the recorded call did.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import importlib.util
 import inspect
 import keyword
-import math
 import os
 import sys
-import threading
 import traceback
 import types
 import typing
@@ -26,6 +23,8 @@ from typing import Any, NamedTuple, overload
 
 from coda.errors import UsageError
 from coda.log import RecordValue, ToolDeclared, from_envelope, to_envelope
+from coda.runtime.coroutines import AsyncRunner
+from coda.runtime.signatures import signature_text
 
 EFFECTS = ("pure", "read", "act")
 _IMMUTABLE = frozenset((type(None), bool, int, float, complex, str, bytes))
@@ -166,59 +165,6 @@ def _import_file(full: str, shown: str) -> types.ModuleType:
         message = f"the file of tools {shown}{where} fails: {type(error).__name__}: {error}"
         raise UsageError(message, path=shown, line=line) from error
     return module
-
-
-# --- signatures --------------------------------------------------------------------------------
-
-
-def signature_text(fn: Callable[..., Any]) -> str:
-    """Gives a function's signature as source text that does not depend on addresses."""
-    try:
-        signature = inspect.signature(fn)
-    except (TypeError, ValueError):
-        return "(*args, **kwargs)"  # Some builtins have none.
-    shown = [
-        parameter.replace(default=_Shown(parameter.default), annotation=_Shown.of(parameter.annotation))
-        if parameter.default is not inspect.Parameter.empty
-        else parameter.replace(annotation=_Shown.of(parameter.annotation))
-        for parameter in signature.parameters.values()
-    ]
-    returns = _Shown.of(signature.return_annotation)
-    return str(signature.replace(parameters=shown, return_annotation=returns))
-
-
-class _Shown:
-    """Stands for an annotation or a default; its repr is what the signature shows."""
-
-    def __init__(self, value: Any) -> None:
-        self.text = repr(value) if _is_plain(value) else "..."
-
-    @classmethod
-    def of(cls, annotation: Any) -> Any:
-        """Wraps an annotation; none stays none."""
-        if annotation is inspect.Parameter.empty:
-            return annotation
-        shown = cls(None)
-        if isinstance(annotation, str):
-            shown.text = annotation
-        elif type(annotation) is type:
-            shown.text = annotation.__qualname__
-        elif annotation is None:
-            shown.text = "None"
-        else:
-            shown.text = repr(annotation).replace("typing.", "")
-        return shown
-
-    def __repr__(self) -> str:
-        return self.text
-
-
-def _is_plain(value: Any) -> bool:
-    if type(value) in (tuple, list):
-        return all(map(_is_plain, value))
-    if type(value) is float:
-        return math.isfinite(value)
-    return value is None or type(value) in (bool, int, str, bytes)
 
 
 # --- calls -------------------------------------------------------------------------------------
@@ -403,51 +349,3 @@ def _mutable(tool: Tool, given: list[Any], named: dict[str, Any]) -> list[tuple[
     """Gives name, value and envelope of the arguments that a function can change in place."""
     rows = [*_positional(tool, given), *named.items()]
     return [(name, value, to_envelope(value)) for name, value in rows if type(value) not in _IMMUTABLE]
-
-
-class AsyncRunner:
-    """Runs coroutines of tools, all on one event loop, whatever loop the caller is in.
-
-    The loop lives on a thread of its own and is made with the first coroutine: a notebook has a loop
-    running in the main thread already, and clients that keep connections want to meet the same loop again.
-    """
-
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-
-    def run(self, awaitable: Awaitable[Any]) -> Any:
-        """Waits for an awaitable and gives its result, or raises its exception."""
-
-        async def wait() -> Any:
-            return await awaitable
-
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(target=self._loop.run_forever, name="coda-tools", daemon=True)
-            self._thread.start()
-        future = asyncio.run_coroutine_threadsafe(wait(), self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-
-    def close(self) -> None:
-        """Ends the loop; what still runs on it is cancelled. May be called twice."""
-        loop, thread = self._loop, self._thread
-        self._loop = self._thread = None
-        if loop is None or thread is None:
-            return
-        asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-async def _cancel_all() -> None:
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-    await asyncio.get_running_loop().shutdown_asyncgens()

@@ -10,7 +10,8 @@ import pytest
 import coda.runtime.tools as tools_module
 from coda.errors import UsageError
 from coda.log import RecordValue, from_envelope, to_envelope
-from coda.runtime.tools import AsyncRunner, Outcome, Tool, as_tools, declare, invoke, tool
+from coda.runtime.coroutines import AsyncRunner
+from coda.runtime.tools import Outcome, Tool, as_tools, declare, invoke, tool
 
 
 @dataclasses.dataclass

@@ -1,0 +1,60 @@
+"""Runs the coroutines of tools for a host that is not itself asynchronous.
+
+Guarantee: all coroutines of one runner meet the same event loop, and the caller's own loop, if one is
+running, is left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable
+from typing import Any
+
+
+class AsyncRunner:
+    """Runs coroutines of tools, all on one event loop, whatever loop the caller is in.
+
+    The loop lives on a thread of its own and is made with the first coroutine: a notebook has a loop
+    running in the main thread already, and clients that keep connections want to meet the same loop again.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def run(self, awaitable: Awaitable[Any]) -> Any:
+        """Waits for an awaitable and gives its result, or raises its exception."""
+
+        async def wait() -> Any:
+            return await awaitable
+
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._loop.run_forever, name="coda-tools", daemon=True)
+            self._thread.start()
+        future = asyncio.run_coroutine_threadsafe(wait(), self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Ends the loop; what still runs on it is cancelled. May be called twice."""
+        loop, thread = self._loop, self._thread
+        self._loop = self._thread = None
+        if loop is None or thread is None:
+            return
+        asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _cancel_all() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
