@@ -86,7 +86,7 @@ class ViewerApp(App[None]):
         except CodaError as error:
             self.notify(sentence(error), severity="error", markup=False)
             return
-        self.push_screen(TimelineScreen(session, self._floors))
+        self.push_screen(TimelineScreen(session, self._floors, at=session.trace.first_seq))
 
     def action_light_or_dark(self) -> None:
         """Changes between the two themes."""

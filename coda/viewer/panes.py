@@ -73,6 +73,8 @@ def recorded(snapshot: Snapshot, function: str) -> Variables:
     return Variables("recorded", function, tuple(here), tuple(module), note)
 
 
+_PLAIN = frozenset({"int", "str", "float", "bool", "list", "dict", "tuple", "set", "bytes", "NoneType"})
+"""Types that the text of a value shows by itself."""
 _DEFINITIONS = frozenset({"module", "function", "type", "builtin_function_or_method", "method", "ABCMeta"})
 
 
@@ -124,7 +126,7 @@ def _variables(items: Sequence[Variable], marked: frozenset[tuple[str, str]]) ->
             Span(f"{clean(item.name):<{width}} ", "changed" if new else "name"),
             Span(item.text, "faint" if item.mark else "value"),
         ]
-        if item.kind and item.kind not in item.text:
+        if item.kind and item.kind not in _PLAIN and item.kind not in item.text:
             line.append(Span(f"  {item.kind}", "faint"))
         if item.mark:
             line.append(Span(f"  {item.mark}", "warn"))

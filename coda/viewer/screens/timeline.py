@@ -85,10 +85,13 @@ class TimelineScreen(CommandScreen):
         *(Binding(str(i), f"tab('{tab}')", tab, show=False) for i, tab in enumerate(TABS, 1)),
     ]
 
-    def __init__(self, session: Session, floors: Floors, *, first: bool = False) -> None:
+    def __init__(
+        self, session: Session, floors: Floors, *, first: bool = False, at: int | None = None
+    ) -> None:
         super().__init__(session, floors)
         self.details = Details(session)
         self._first = first
+        self._target = at
         self._begun = False
         self._refreshing = False
         self._tab = "variables"
@@ -156,6 +159,9 @@ class TimelineScreen(CommandScreen):
         self.session.apply(message.batch)
         if not self._begun and self.timeline.count:
             self._begin()
+        if self._target is not None and self.timeline.count > self._target:
+            target, self._target, self._touched, end = self._target, None, True, False
+            self.go(target, reveal=True)
         if not message.more and not self.session.complete:
             self.session.complete = True
             if self.session.live and not self._touched:

@@ -48,12 +48,10 @@ class TabStrip(LineView, can_focus=False, inherit_bindings=False):
 
     def _pieces(self, width: int) -> list[tuple[str, str]]:
         full = [(tab, f" {number} {name} ") for number, (tab, name) in enumerate(self._names, 1)]
-        if sum(len(text) for _, text in full) <= width:
-            return full
-        short = [(tab, f" {name} ") for tab, name in self._names]
-        if sum(len(text) for _, text in short) <= width:
-            return short
-        return [(tab, f" {_SHORT.get(name, name)} ") for tab, name in self._names]
+        named = [(tab, f" {name} ") for tab, name in self._names]
+        short = [(tab, f" {_SHORT.get(name, name)} ") for tab, name in self._names]
+        widths = [(sum(len(text) for _, text in pieces), pieces) for pieces in (full, named, short)]
+        return next((pieces for size, pieces in widths if size <= width), short)
 
     def render_line(self, y: int) -> Strip:
         """Draws the strip."""
