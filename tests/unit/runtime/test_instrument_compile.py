@@ -328,6 +328,7 @@ def test_compiling_deep_in_the_stack_works() -> None:
     assert notes[-1] is None
 
 
+@pytest.mark.slow
 def test_huge_units_are_recorded_without_values() -> None:
     source = "x = 1\n" * (MAX_VALUE_STATEMENTS + 1)
     unit, lines, values = compiled(source, "values")
