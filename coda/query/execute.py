@@ -94,7 +94,7 @@ class Result:
     def _scan(self, trace: Trace, test: Test | None) -> Iterator[Hit]:
         first, last = _range(trace, self.query.at)
         scan = Scan(trace, self.query, first=first, last=last)
-        undecided = 0
+        undecided = certain = 0
         self._say_what_is_missing(trace)
         for hit in FINDERS[self.query.verb](scan):
             if hit.seq < first or scan.past(hit.seq):
@@ -104,7 +104,16 @@ class Result:
                 undecided += hit.times if answer is None else 0
                 if not answer:
                     continue
+            certain += 1
             yield hit
+        if scan.possible:
+            # A certain hit answers the question; without one, "no" would be a guess.
+            said = self.notes if certain else self.incomplete
+            mark = "also possible" if certain else "incomplete"
+            said.append(
+                f"{mark}: {scan.possible:,} commands in run {trace.run} name such a file, and what a command"
+                " reads itself is not recorded; `run` lists commands"
+            )
         if undecided:
             what = "bindings not captured" if self.query.verb == "set" else "values not kept whole"
             self.incomplete.append(

@@ -12,7 +12,18 @@ from collections.abc import Iterator
 
 import msgspec
 
-from coda.log import BlockFinished, FileDeleted, FileOpened, FileRead, FileRenamed, FileWrote, TraceEvent
+from coda.log import (
+    BlockFinished,
+    FileDeleted,
+    FileOpened,
+    FileRead,
+    FileRenamed,
+    FileWrote,
+    ProcessStarted,
+    ToolCalled,
+    TraceEvent,
+)
+from coda.query.find_calls import SHELL
 from coda.query.hits import Hit
 from coda.query.order import Pending
 from coda.query.scan import Scan, size_text
@@ -32,7 +43,14 @@ def find_reads(scan: Scan) -> Iterator[Hit]:
         if scan.past(event.seq):
             return
         record = event.record
-        if not isinstance(record, FileRead) or not match(record.path, record.given):
+        if not isinstance(record, FileRead):
+            scan.possible += (
+                event.seq >= scan.first
+                and scan.query.pattern is not None
+                and any(map(match, words_of(record)))
+            )
+            continue
+        if not match(record.path, record.given):
             continue
         if record.error is not None and not with_failed:
             scan.note("failed attempt to read; `where error != null` lists them")
@@ -42,6 +60,22 @@ def find_reads(scan: Scan) -> Iterator[Hit]:
             continue
         state = record.error if record.error is not None else size_text(record.size)
         yield scan.hit(event, record.path, f"{record.via}, {state}")
+
+
+def words_of(record: object) -> list[str]:
+    """Gives the words of a command that a record started, none for other records."""
+    if isinstance(record, ProcessStarted):
+        words = [word for argument in record.argv for word in (argument, *argument.split())]
+    elif isinstance(record, ToolCalled) and record.name == SHELL:
+        words = [
+            w
+            for value in (*record.args, *record.kwargs.values())
+            if isinstance(value, str)
+            for w in value.split()
+        ]
+    else:
+        return []
+    return [part for word in words if (part := word.strip("\"'();<>|&"))]
 
 
 def find_deletes(scan: Scan) -> Iterator[Hit]:

@@ -35,6 +35,8 @@ class Scan:
         self.path = str(trace.path)
         self.root = trace.started.root
         self.notes: dict[str, int] = {}
+        self.possible = 0
+        """Commands that name what is asked for; what a child process does itself is not recorded."""
         self.may_skim = query.verb in ("read", "delete")
         """Whether a record without the pattern's literal part cannot have a part in the answer."""
         self._causes: dict[int, TraceEvent] = {}

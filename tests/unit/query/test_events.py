@@ -214,6 +214,26 @@ def test_a_call_carries_its_answer(trace: Trace) -> None:
     )
 
 
+def test_what_a_command_may_have_read_is_not_called_a_no(tmp_path: Path) -> None:
+    shell = ToolCalled(name="bash", args=("cat <'conf/a.env' | wc",))
+    child = ProcessStarted(argv=("cp", "b.env", "c"))
+    trace = write(
+        tmp_path / "t.jsonl", [shell, child, FileRead(path="b.env"), ToolCalled(name="x", args=("a.env",))]
+    )
+    for text, rows, said, unsaid in (
+        ("read a.env", 0, "incomplete: 1 commands", ""),
+        ("read b.env", 1, "", "also possible: 1 commands"),
+        ("read other.env", 0, "", ""),
+        ("read ?.env", 1, "", "also possible: 2 commands"),
+    ):
+        answer = query(text, [trace])
+        assert len(list(answer.rows)) == rows
+        assert "".join(answer.incomplete).startswith(said)
+        assert bool(answer.incomplete) is bool(said)
+        assert "".join(answer.notes).startswith(unsaid)
+        assert bool(answer.notes) is bool(unsaid)
+
+
 def test_failed_reads_are_told_beside_the_answer(trace: Trace) -> None:
     answer = query("read *.env", [trace])
     assert len(list(answer.rows)) == 2
