@@ -28,4 +28,4 @@ def is_loopback(host: str) -> bool:
 
 def names_of(hosts: Collection[str]) -> frozenset[str]:
     """Gives host names as they are compared: lower case, without a port."""
-    return frozenset(host.strip().lower().partition(":")[0] for host in hosts if host.strip())
+    return frozenset(name for host in hosts if (name := host.strip().lower().partition(":")[0]))

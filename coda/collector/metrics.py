@@ -88,6 +88,7 @@ class RunMeter:
 
     def __init__(self) -> None:
         self.offset = 0
+        self.read_bytes = -1
         self.identity: tuple[int, int] | None = None
         self.counts: defaultdict[str, Counter[Labels]] = defaultdict(Counter)
         self.durations: defaultdict[str, defaultdict[Labels, Durations]] = defaultdict(
@@ -98,8 +99,8 @@ class RunMeter:
         self._codes = CODES
         self._open: dict[int, tuple[str, int]] = {}
 
-    def read(self, trace: Trace, late: Callable[[], bool]) -> None:
-        """Takes in the records that are new; stops early when it is late.
+    def read(self, trace: Trace, late: Callable[[], bool]) -> bool:
+        """Takes in the records that are new; stops early, and gives False, when it is late.
 
         Raises:
             LogError: the trace is damaged.
@@ -111,7 +112,8 @@ class RunMeter:
             self._take(placed.record)
             self.offset = placed.offset + len(placed.raw)
             if count % _LOOK_EVERY == _LOOK_EVERY - 1 and late():
-                return
+                return False
+        return True
 
     def _take(self, record: Any) -> None:
         if isinstance(record, Unknown):
@@ -256,9 +258,12 @@ class Metrics(Collector):
                 meter = self._meters[run] = RunMeter()
                 meter.identity = identity
             self._bytes += status.st_size
-            if meter.offset < status.st_size and not late():
-                meter.read(open_trace(path), late)
-            self._unread += max(status.st_size - meter.offset, 0)
+            if meter.read_bytes != status.st_size:
+                if not late() and meter.read(open_trace(path), late):
+                    # To the end; what is left over is an unfinished line, which may never be finished.
+                    meter.read_bytes = status.st_size
+                else:
+                    self._unread += status.st_size - meter.offset
         except (CodaError, OSError):
             # Damaged, or just removed: counted, and what was read before stays.
             self._unreadable.add(run)

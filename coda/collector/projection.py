@@ -113,7 +113,9 @@ class Projection(SpanTree):
         self._run = Scope(span)
 
     def _on_run(self, event: TraceEvent, t_ns: int) -> None:
-        """Nothing more: the run span opened with this event."""
+        """Nothing more, as a rule: the run span opened with this event."""
+        if event.seq != self._run_seq:
+            self._on_note(event, t_ns)
 
     def _on_run_end(self, event: TraceEvent, t_ns: int) -> None:
         assert self._run is not None
@@ -122,7 +124,7 @@ class Projection(SpanTree):
         self._tell(event, span.id)
         span.attributes[names.OUTCOME] = short(finished.outcome)
         if finished.outcome not in _FINE or finished.code not in (None, 0):
-            span.error = short(finished.text or f"the run ended: {finished.outcome}")
+            span.error = f"the run ended: {short(finished.outcome)}"
             span.attributes[names.ERROR_TYPE] = short(finished.outcome)
         if self.opted_in and finished.text:
             span.attributes[names.ANSWER] = content(finished.text, event.seq)
@@ -199,9 +201,12 @@ class Projection(SpanTree):
         self._end_block(t_ns, incomplete=False)
 
     def _end_block(self, t_ns: int, *, incomplete: bool) -> None:
-        self._end_line(t_ns)
         if self._block is None:
             return
+        block = self._block.span.attributes.get(names.BLOCK)
+        if self._calls and block is not None:
+            self._end_calls(t_ns, block)
+        self._end_line(t_ns)
         scope, self._block = self._block, None
         self._end_rollups(scope)
         scope.span.attributes[names.LINES] = scope.line_count

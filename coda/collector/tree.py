@@ -156,11 +156,13 @@ class SpanTree:
         return scope
 
     def _parent(self, cause: int | None) -> OpenSpan:
-        """The innermost open span of an event: its cause, the last call, else line, block, turn, run."""
-        if self._calls:
-            call = self._calls.get(cause) if cause is not None else next(reversed(self._calls.values()))
-            if call is not None:
-                return call
+        """The innermost open span that an event belongs to: its cause, else the line, block, turn or run.
+
+        A call that is merely open is no parent: another thread may be the one that waits for it.
+        """
+        call = self._calls.get(cause) if cause is not None else None
+        if call is not None:
+            return call
         if self._block is not None:
             return self._line or self._block.span
         return self._turn or self._scope().span
@@ -192,7 +194,9 @@ class SpanTree:
             self._end(self._line, t_ns)
             self._line = None
 
-    def _end_calls(self, t_ns: int) -> None:
-        for span in reversed(self._calls.values()):
-            self._end(span, t_ns, incomplete=True)
-        self._calls.clear()
+    def _end_calls(self, t_ns: int, block: AttributeValue | None = None) -> None:
+        """Ends calls that got no answer: all, or those of a block."""
+        for seq, span in reversed(list(self._calls.items())):
+            if block is None or span.attributes.get(names.BLOCK) == block:
+                del self._calls[seq]
+                self._end(span, t_ns, incomplete=True)

@@ -157,3 +157,12 @@ def test_labels_that_agent_code_chooses_are_bounded(tmp_path: Path) -> None:
     assert len(found) == LABELS_MAX + 1
     assert sum(found.values()) == LABELS_MAX + 50
     assert found[("error_type", "other"), ("where", "other")] == 50
+
+
+def test_a_torn_tail_is_not_waited_for(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    path = program_trace(run_path(store, "20260314T150926-a1b2c3"), finish=False)
+    path.write_bytes(path.read_bytes() + b'{"type":"block.fin')
+    metrics = made(store)
+    assert read(metrics)["coda_log_unread_bytes", ()] == 0
+    assert read(metrics) == read(made(store))

@@ -351,3 +351,22 @@ def test_times_are_exact() -> None:
 def test_a_bad_budget_is_one_sentence(bad: str) -> None:
     with pytest.raises(UsageError, match="--line-spans takes a number, all or none"):
         Budget.parse(bad)
+
+
+def test_a_call_without_an_answer_ends_with_its_block(tmp_path: Path) -> None:
+    with writer(tmp_path / "a.jsonl") as out:
+        out.append(started())
+        out.append(BlockStarted(block=1, source="", file="<block 1>"))
+        out.append(ToolCalled(name="slow"))
+        out.append(Effect(name="time.time", value=1.0))
+        out.append(BlockFinished(block=1, outcome="killed", state="rolled_back"))
+        out.append(BlockStarted(block=2, source="", file="<block 2>"))
+        out.append(BlockFinished(block=2, outcome="ok"))
+        out.append(RunFinished(outcome="ok"))
+    slow, first, second, run = project(tmp_path / "a.jsonl")
+    assert (slow.name, slow.attributes[names.INCOMPLETE]) == ("execute_tool slow", True)
+    assert (slow.parent_id, slow.end_ns) == (first.span_id, first.end_ns)
+    # What another thread did meanwhile is the block's, not the waiting call's.
+    assert [event.name for event in first.events] == ["effect"]
+    assert (first.error, first.attributes[names.ERROR_TYPE]) == ("the block ended: killed", "killed")
+    assert (second.error, run.error) == (None, None)
