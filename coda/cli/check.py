@@ -52,6 +52,8 @@ def _print(printer: Printer, report: Report) -> None:
             printer.line(f"  and {report.more_damage} more")
     else:
         printer.line(f"consistent: {report.path}: {size}, {report.seals} seals, {report.blobs} blobs")
+    if report.unsealed_bytes and not report.live:
+        printer.line(f"{report.unsealed_bytes} bytes at the end are covered by no seal")
     if not report.finished:
         printer.line("the run goes on" if report.live else "the run was cut short: it has no run.finished")
     if report.authentic is None:

@@ -79,6 +79,8 @@ class Report(msgspec.Struct, frozen=True):
     head: str
     """SHA-256 of those bytes: what to keep elsewhere, for a later `--head`."""
     seals: int
+    unsealed_bytes: int
+    """Bytes of records after the last sound seal: damage there may go unseen."""
     blobs: int
     """Different blobs that the trace names and that were verified."""
     finished: bool
@@ -119,8 +121,8 @@ def _unreadable(path: Path, error: LogError) -> Report:
     damage = Damage(offset=error.facts.get("offset", 0), seq=None, what=error.message)
     return Report(
         path=str(path), run=None, consistent=False, authentic=None, events=0, records=0, bytes=size,
-        head=digest, seals=0, blobs=0, finished=False, live=False, torn_offset=None, torn_bytes=0,
-        damage=(damage,), more_damage=0,
+        head=digest, seals=0, unsealed_bytes=size, blobs=0, finished=False, live=False,
+        torn_offset=None, torn_bytes=0, damage=(damage,), more_damage=0,
     )  # fmt: skip
 
 
@@ -136,7 +138,7 @@ class _Checker:
         self.expected = trace.first_seq
         self.damage: list[Damage] = []
         self.problems = 0
-        self.records = self.seals = self.bytes = 0
+        self.records = self.seals = self.bytes = self.sealed = 0
         self.blobs: set[str] = set()
         self.anchored = False
         self.finished = False
@@ -158,7 +160,7 @@ class _Checker:
             try:
                 self._record(offset, raw, decode(raw, offset))
             except LogError as error:
-                self.note(offset, self.expected, error.message)
+                self.note(offset, error.facts.get("seq", self.expected), error.message)
                 self._resume(raw, offset)
             self._hash(raw)
         if self.records == 0:
@@ -182,11 +184,11 @@ class _Checker:
         if isinstance(record, Header):
             self.note(offset, None, f"a second header at byte {offset}")
         elif isinstance(record, Seal):
-            self._seal(offset, record)
+            self._seal(offset, len(raw), record)
         elif isinstance(record, Event | Unknown) and record.seq >= 0:
             self._event(offset, raw, record)
 
-    def _seal(self, offset: int, seal: Seal) -> None:
+    def _seal(self, offset: int, length: int, seal: Seal) -> None:
         self.seals += 1
         found = self.digest.hexdigest()
         if seal.offset != offset or seal.sha256 != found:
@@ -198,6 +200,8 @@ class _Checker:
             self.note(
                 offset, None, f"the seal at byte {offset} counts {seal.events} events, not {self.expected}"
             )
+        else:
+            self.sealed = offset + length
         self.anchored = self.anchored or found == self.given
 
     def _event(self, offset: int, raw: bytes, record: Event | Unknown) -> None:
@@ -260,6 +264,7 @@ class _Checker:
             bytes=self.bytes,
             head=found,
             seals=self.seals,
+            unsealed_bytes=self.bytes - self.sealed,
             blobs=len(self.blobs),
             finished=self.finished,
             live=self.trace.live,

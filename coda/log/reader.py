@@ -258,11 +258,7 @@ class Trace:
             else:
                 offset = 0
             walker.enter(trace.header, resume=offset > trace.file.body)
-            limit = None
-            if end is not None and types is not None:
-                trace.file.index()
-                limit = trace.file.end_of(end)
-            yield from _events_of(trace, walker, offset, limit, start, end)
+            yield from _events_of(trace, walker, offset, start, end)
 
     def event(self, seq: int) -> TraceEvent:
         """Gives one event; for a number that an `elided` record covers, that record's event.
@@ -410,7 +406,7 @@ class Trace:
                     continue
                 if stop is not None and record.seq >= stop:
                     break
-                yield from _cut(record, self._units, None if stop is None else stop - record.seq)
+                yield from self._units.cut(record, stop)
 
     def position(self, text: str) -> Position:
         """Gives the position that `N`, `N+K` or `B:S` stands for in this run.
@@ -485,14 +481,21 @@ class Trace:
 
 
 def _events_of(
-    trace: Trace, walker: Walker, offset: int, limit: int | None, start: int, stop: int | None
+    trace: Trace, walker: Walker, offset: int, start: int, stop: int | None
 ) -> Iterator[TraceEvent]:
     prefixes = walker.prefixes()
+    edge = limit = None
+    if stop is not None and walker.types is not None:
+        # Records that are passed over do not show their numbers; near the end each is looked at.
+        trace.file.index()
+        edge, limit = trace.file.bounds(trace.file.segment(stop))[0], trace.file.end_of(stop)
     for at, raw in trace.file.lines(offset, limit):
-        # One comparison in C for each line that nobody asked for.
-        if prefixes is not None and raw.startswith(b'{"type":"') and not raw.startswith(prefixes):
-            continue
-        yield from walker.walk(at, raw, start, stop)
+        if edge is not None and stop is not None and at >= edge:
+            if head_of(raw, at).seq >= stop:
+                return
+        elif prefixes is not None and raw.startswith(b'{"type":"') and not raw.startswith(prefixes):
+            continue  # one comparison in C for each line that nobody asked for
+        yield from walker.walk(at, raw, start, stop if edge is None or at >= edge else None)
         if stop is not None and walker.next is not None and walker.next >= stop:
             return
 
@@ -509,22 +512,9 @@ def _last_in(
         if record.seq >= before:
             break
         if record.seq + record.n > since:
-            last = units.last_statement(_cut(record, units, before - record.seq))
+            last = units.last_statement(units.cut(record, before))
             found = found if last is None else last
     return found
-
-
-def _cut(record: Lines, units: Units, events: int | None) -> Iterator[int]:
-    """The ids of a record up to so many of its events."""
-    if events is None or events >= record.n:
-        yield from record.ids
-        return
-    for id in record.ids:
-        if id < 0 or units.is_statement(id):
-            if events == 0:
-                return
-            events -= 1
-        yield id
 
 
 _Spanned = TypeVar("_Spanned", BlockInfo, TurnInfo)

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from coda.errors import LogError
 from coda.log.display import mask_data
 from coda.log.events import Event, Lines, Output, Unknown
 from coda.log.units import StatementInfo, UnitInfo, Units
@@ -121,7 +122,11 @@ class TraceEvent(msgspec.Struct, frozen=True, eq=False):
 
 def _keep_unknown(data: dict[str, Any], raw: bytes) -> None:
     """Adds the fields of a record that its struct does not have."""
-    for name, value in msgspec.json.decode(raw).items():
+    try:
+        found = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise LogError(f"damaged trace: the record of event {data['seq']} is not JSON ({error})") from error
+    for name, value in found.items():
         if name not in data and name not in _HIDDEN:
             data[name] = value
 

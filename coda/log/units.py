@@ -163,6 +163,18 @@ class Units:
         """Gives the last statement among ids, None when there is none."""
         return next((id for id in reversed(tuple(ids)) if id >= 0 and self.is_statement(id)), None)
 
+    def cut(self, record: Lines, stop: int | None) -> Iterable[int]:
+        """Gives the ids of a `lines` record that come before event `stop`; None gives all."""
+        if stop is None or record.seq + record.n <= stop:
+            return record.ids
+        events = 0
+        for index, id in enumerate(record.ids):
+            if id < 0 or self.is_statement(id):
+                if record.seq + events >= stop:
+                    return record.ids[:index]
+                events += 1
+        return record.ids
+
     def verify(self, record: Lines, codes: CodeTable, offset: int) -> None:
         """Checks that a `lines` record is whole: known ids, n events, one value for each that takes one.
 

@@ -137,7 +137,7 @@ class Walker:
         """
         kind = type_of(raw, offset)
         if not self.wants(kind, raw):
-            self._pass(offset, raw, kind)
+            self._pass(offset, raw, kind, stop)
             return ()
         record = decode(raw, offset, kind)
         if not isinstance(record, Event) and (not isinstance(record, Unknown) or record.seq < 0):
@@ -170,11 +170,11 @@ class Walker:
             )
         self.next = seq + count
 
-    def _pass(self, offset: int, raw: bytes, kind: str) -> None:
+    def _pass(self, offset: int, raw: bytes, kind: str, stop: int | None) -> None:
         """Passes over a record that was not asked for, keeping what later events may need of it."""
         if kind == "lines":
-            if len(raw) > _KEEP_BYTES:
-                self._learn(decode(raw, offset, kind))
+            if len(raw) > _KEEP_BYTES or stop is not None:
+                self._learn(decode(raw, offset, kind), stop)
             else:
                 self._passed.append((offset, raw))
                 if len(self._passed) > _KEEP_LINES:
@@ -186,9 +186,9 @@ class Walker:
         if kind not in ("header", "seal"):
             self._before = (offset, raw)
 
-    def _learn(self, record: Record | Unknown) -> bool:
-        """Takes the last statement from a `lines` record; tells whether it had one."""
-        last = self.units.last_statement(record.ids) if isinstance(record, Lines) else None
+    def _learn(self, record: Record | Unknown, stop: int | None = None) -> bool:
+        """Takes the last statement before `stop` from a `lines` record; tells whether it had one."""
+        last = self.units.last_statement(self.units.cut(record, stop)) if isinstance(record, Lines) else None
         if last is not None:
             self._last = last
             self._look_back = None

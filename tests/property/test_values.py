@@ -93,8 +93,8 @@ def test_bounded_envelopes_stay_near_their_bound(value: Any, limit: int) -> None
 
 
 TAGS = (
-    "str int float bytes bytearray complex tuple set frozenset dict datetime time date timedelta decimal path "
-    "uuid record opaque summary blob new"
+    "str int float bytes bytearray complex tuple set frozenset dict datetime time date timedelta decimal "
+    "path uuid record opaque summary blob new"
 ).split()
 
 
