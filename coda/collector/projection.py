@@ -67,9 +67,9 @@ class Projection(SpanTree):
 
     def feed(self, event: TraceEvent) -> list[Span]:
         """Takes the next event of the run; gives the spans that ended by it."""
-        t_ns = self.facts.base_ns + max(event.t, 0)
+        # Host and worker stamp events from clocks of their own: an event is never before the one before it.
+        self._last_ns = t_ns = max(self._last_ns, self.facts.base_ns + event.t)
         self._last_seq = event.seq + event.n - 1
-        self._last_ns = max(self._last_ns, t_ns)
         if self._run is None:
             self._open_run(event, t_ns)
         # A fork begins in the middle: its turn and block were opened in the parent's trace.
