@@ -175,11 +175,16 @@ def lineage(trace: Trace) -> list[Segment]:
     return segments[::-1]
 
 
+def _same_file(a: Trace, b: Trace) -> bool:
+    """Run ids alone prove nothing: a copy may have been changed."""
+    return a.run == b.run and a.path.exists() and a.path.samefile(b.path)
+
+
 def shared_prefix(a: Trace, b: Trace) -> int:
     """Gives how many events the two runs have in common by construction: 0 unless one file serves both."""
     shared = 0
     for left, right in zip(lineage(a), lineage(b), strict=False):
-        if left.trace.run != right.trace.run:
+        if not _same_file(left.trace, right.trace):
             break
         stops = [stop for stop in (left.stop, right.stop) if stop is not None]
         if not stops:

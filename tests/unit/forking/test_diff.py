@@ -12,6 +12,7 @@ import pytest
 from coda.forking import Diff, diff
 from coda.log import (
     BlockFinished,
+    Elided,
     Event,
     Lines,
     LlmResponded,
@@ -333,3 +334,46 @@ def test_a_writer_that_is_empty_after_its_header(tmp_path: Path) -> None:
     recorder.writer.close()
     trace = open_trace(tmp_path / "a.jsonl")
     assert diff(trace, trace).equal
+
+
+def test_a_copy_that_was_changed_is_compared_though_it_bears_the_same_run_id(tmp_path: Path) -> None:
+    a = record(tmp_path / "a.jsonl", "x = ask(1)\n")
+    copy = tmp_path / "copy.jsonl"
+    copy.write_bytes(a.path.read_bytes())
+    found = diff(a, open_trace(copy))
+    assert found.equal
+    assert found.shared == 0
+    copy.write_bytes(a.path.read_bytes().replace(b'"value":2', b'"value":3'))
+    found = diff(a, open_trace(copy))
+    assert not found.equal
+    assert [(call.kind, call.name) for call in found.calls] == [("answer", "ask")]
+
+
+def test_statements_past_the_line_limit_count_as_one_step(tmp_path: Path) -> None:
+    def run(name: str, elided: int) -> Trace:
+        recorder = Recorder(tmp_path / f"{name}.jsonl", run=name)
+        recorder.run("x = 1\n")
+        recorder.emit(Elided(n=elided, counts=((0, elided),), block=1))
+        recorder.run("y = ask(2)\n")
+        return recorder.finish("ok")
+
+    assert diff(run("one", 500), run("two", 500)).equal
+    found = diff(run("three", 500), run("four", 700))
+    assert not found.equal
+    assert (found.counts.a_only, found.counts.b_only, found.counts.other_values) == (0, 0, 1)
+    assert found.first is not None
+    assert found.first.a is not None
+    assert found.first.a.type == "elided"
+
+
+def test_numbers_after_elided_statements_are_those_of_the_run(tmp_path: Path) -> None:
+    def run(name: str, answer: int) -> Trace:
+        recorder = Recorder(tmp_path / f"{name}.jsonl", run=name, answer=lambda question: answer)
+        recorder.emit(Elided(n=500, counts=((0, 500),)))
+        recorder.run("y = ask(2)\n")
+        return recorder.finish("ok")
+
+    a, b = run("one", 1), run("two", 2)
+    found = diff(a, b)
+    assert found.calls[0].a is not None
+    assert a.event(found.calls[0].a.seq).type == "tool.returned"
