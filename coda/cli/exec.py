@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 
 import click
@@ -12,7 +14,7 @@ import click
 from coda.cli.options import force_option, output_option
 from coda.errors import CodaError, UsageError
 from coda.log import open_trace
-from coda.runtime import Cell, Prepare, Program, Sandbox, split_cells
+from coda.runtime import BlockResult, Cell, Prepare, Program, Sandbox, split_cells
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -45,8 +47,8 @@ def command(
 ) -> int:
     """Runs PROGRAM as if by `python PROGRAM ARGS` and records it.
 
-    `# %%` comments at the margin divide a script into blocks. The exit status is the program's own; 125 when coda
-    itself failed.
+    `# %%` comments at the margin divide a script into blocks. The exit status is the program's own;
+    125 when coda itself failed.
     """
     source, facts, content = _load_module(program, args) if module else _load_file(program, args)
     cells = split_cells(source) if source is not None else []
@@ -81,36 +83,51 @@ def _run(sandbox: Sandbox, cells: list[Cell], facts: Program) -> int:
     """Compiles all cells, then runs them until one fails; gives the program's exit status."""
     if facts.module is not None:
         cells, facts = _locate(sandbox, facts)
-    prepared = []
+    whole = "".join(cell.source for cell in cells)
+    if len(cells) > 1 and not _compiles(whole, facts.main or "<string>"):
+        cells = [Cell(1, whole)]  # a mistake in the last cell stops the first one too, as in Python
+    flags = 0
     for number, cell in enumerate(cells, 1):
         message = Prepare(
             block=number,
             source=cell.source,
             file=facts.main or "<string>",
             first_line=cell.first_line,
-            flags=prepared[-1][1].flags if prepared else 0,
+            flags=flags,
             top_level_await=False,
+            docstring=number == 1,
         )
-        prepared.append((message, sandbox.prepare(message)))
-    broken = [pair for pair in prepared if pair[1].error is not None]
-    for message, compiled in broken[:1] or prepared:
-        last = message.block == len(cells)
-        result = sandbox.run_prepared(message, compiled, last=last)
-        if compiled.error is not None:
-            assert result.error is not None
-            _echo("stderr", result.error.traceback.encode())
-            return 1
-        if result.outcome == "exited":
-            return result.code or 0
-        if result.outcome == "interrupted":
-            return 130
-        if result.outcome == "killed":
-            assert result.error is not None
-            print(f"coda: {result.error.message}", file=sys.stderr)
-            return 137
+        prepared = sandbox.prepare(message)
+        flags = prepared.flags
+        result = sandbox.run_prepared(message, prepared, last=number == len(cells))
         if result.outcome != "ok":
-            return 1
+            return _status(result, compiled=prepared.error is None)
     return 0
+
+
+def _status(result: BlockResult, *, compiled: bool) -> int:
+    """The exit status of a program that a block ended."""
+    if not compiled and result.error is not None:
+        _echo("stderr", result.error.traceback.encode())
+    if result.outcome == "exited":
+        return result.code or 0
+    if result.outcome == "interrupted":
+        return 130
+    if result.outcome == "killed":
+        print(f"coda: {result.error.message if result.error else 'the worker died'}", file=sys.stderr)
+        return 137
+    return 1
+
+
+def _compiles(source: str, name: str) -> bool:
+    """Whether the whole script is Python; nothing of it is executed."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(source, name, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def _load_file(program: str, args: tuple[str, ...]) -> tuple[str | None, Program, bytes | None]:
@@ -166,8 +183,6 @@ def _descriptor_of(fd: int) -> int | None:
 
 
 def _decode(content: bytes, program: str) -> str:
-    import importlib.util
-
     try:
         return importlib.util.decode_source(content)
     except (SyntaxError, UnicodeDecodeError) as error:

@@ -63,9 +63,9 @@ def command(
 ) -> int:
     """Replays TRACE to a position, applies the changes, and runs on to the end of the recorded blocks.
 
-    The fork is a trace of its own, which names its parent; the difference is printed. Recorded answers are given as long
-    as they hold; where none does, the fork stops at its frontier and says why. Without a change it confirms that the
-    run goes the same way again. Exit status: 0, or 3 when the replay diverged.
+    The fork is a trace of its own, which names its parent; the difference is printed. Recorded answers
+    are given as long as they hold; where none does, the fork stops at its frontier and says why. Without a
+    change it confirms that the run goes the same way again. Exit status: 0, or 3 when the replay diverged.
     """
     opened = open_trace(trace)
     options: dict[str, Any] = {} if result is None else {"result": _result(result)}

@@ -22,8 +22,9 @@ from coda.replay import Verdict, replay
 def command(trace: str, verify: bool, trust: bool, as_json: bool, color: str) -> int:
     """Runs TRACE again from its log alone, and compares all that happens with what was recorded.
 
-    Nothing is performed: every tool, process, file, clock and input is answered from the log, in a private copy of the
-    workspace. Exit status: 0 the replay is faithful, 3 it diverged (the event is named), 2 it could not be run.
+    Nothing is performed: every tool, process, file, clock and input is answered from the log, in a private
+    copy of the workspace. Exit status: 0 the replay is faithful, 3 it diverged (the event is named), 2 it
+    could not be run.
     """
     opened = open_trace(trace)
     verdict = replay(opened, trust=trust)
@@ -43,8 +44,8 @@ def _print(printer: Printer, verdict: Verdict, path: str) -> None:
     else:
         printer.line(Styled(f"cannot be answered: {verdict.diverged.message}", "red"))
     compared = (
-        f"{verdict.blocks} blocks, {verdict.effects} effects, {verdict.lines} lines, {verdict.values} values, "
-        f"{verdict.outputs} outputs"
+        f"{verdict.blocks} blocks, {verdict.effects} effects, {verdict.lines} lines, "
+        f"{verdict.values} values, {verdict.outputs} outputs"
     )
     printer.line(f"  compared    {compared}")
     if verdict.renamed:

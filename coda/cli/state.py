@@ -28,8 +28,8 @@ def command(
 ) -> int:
     """Shows the live state of TRACE just before a position: source, frames, variables, ctx.
 
-    The run is executed again up to there, in isolation and without any effect; objects are real, not guessed from the
-    log. Exit status: 0, or 3 when the replay diverged before the position.
+    The run is executed again up to there, in isolation and without any effect; objects are real, not guessed
+    from the log. Exit status: 0, or 3 when the replay diverged before the position.
     """
     opened = open_trace(trace)
     state = state_at(opened, opened.position(at), exprs=exprs, trust=trust)

@@ -361,6 +361,7 @@ class _Fork:
             first_line=recorded.first_line,
             flags=session.flags,
             top_level_await=session.started.kind != "exec",
+            docstring=recorded.block == 1,
         )
         prepared = session.engine.prepare(message, self.boundary)
         session.flags = prepared.flags

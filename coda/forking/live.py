@@ -1,7 +1,8 @@
 """The forking boundary: recording again, with answers from the parent as long as they hold.
 
-Guarantee: nothing leaves the machine and nothing outside of the private copy changes. The primitives work on the
-copy; every other call is answered from the parent's log or ends the fork at its frontier, before it acts.
+Guarantee: nothing leaves the machine and nothing outside of the private copy changes. The primitives
+work on the copy; every other call is answered from the parent's log or ends the fork at its frontier,
+before it acts.
 """
 
 from __future__ import annotations

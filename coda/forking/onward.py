@@ -98,7 +98,8 @@ def ctx_names_before(path: Any, turn: int | None) -> frozenset[str]:
 
 def _result(trace: Trace, number: int) -> BlockResult:
     block = trace.block(number)
-    assert block.finished is not None and block.end_seq is not None
+    assert block.finished is not None
+    assert block.end_seq is not None
     kinds = {"output", "ctx.set", "ctx.deleted", "ctx.mutated", "exception"}
     output: dict[str, list[str]] = {"stdout": [], "stderr": []}
     changes: list[CtxChange] = []

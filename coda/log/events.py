@@ -547,7 +547,7 @@ class LimitHit(Located, tag="limit.hit", frozen=True, kw_only=True):
     """Something could not be recorded or allowed; replay is marked from here."""
 
     what: str
-    """`threads`, `process`, `native-io`, `workspace-size`, `value`, `lines`, `time`, `memory`, `output`, `signal` ..."""
+    """`threads`, `process`, `network`, `workspace-size`, `lines`, `unkept-read` ..."""
     detail: str = ""
 
 

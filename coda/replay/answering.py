@@ -165,9 +165,9 @@ class Answering:
             else:
                 self._pass(item)
             self._index += 1
-        item = self._items[self._index] if self._index < len(self._items) else None
-        self._path.settle(at=item.seq if item is not None else self._end_seq, what=what)
-        return item
+        found = self._items[self._index] if self._index < len(self._items) else None
+        self._path.settle(at=found.seq if found is not None else self._end_seq, what=what)
+        return found
 
     def _here(self) -> int:
         return self._items[self._index].seq if self._index < len(self._items) else self._end_seq
@@ -192,7 +192,8 @@ class Answering:
                     f"the log ends at event {self._end_seq}; {kind} comes after it", seq=self._end_seq
                 )
             raise Diverged(
-                f"diverged at event {self._end_seq}: the log has the end of the block; the replay did {_said(kind, data)}",
+                f"diverged at event {self._end_seq}: the log has the end of the block; "
+                f"the replay did {_said(kind, data)}",
                 seq=self._end_seq,
             )
         if tag_of(type(item)) != kind:
@@ -264,7 +265,8 @@ class Answering:
             self._index += 1
             self._pass(item)
         raise MissingEffect(
-            f"event {started.seq} starts {' '.join(started.argv)[:60]!r} by {started.via}: a replay cannot answer it yet",
+            f"event {started.seq} starts {' '.join(started.argv)[:60]!r} by {started.via}: "
+            "a replay cannot answer it yet",
             seq=started.seq,
         )
 
@@ -279,7 +281,7 @@ class Answering:
         if record.digest is not None and self.copy.digest(path) != record.digest:
             if path in self._written:
                 raise Diverged(
-                    f"diverged at event {record.seq}: {path} was written with other content than it was read with",
+                    f"diverged at event {record.seq}: {path} was written with other content than was read",
                     seq=record.seq,
                 )
             self.copy.put(path, record.digest)
@@ -307,7 +309,7 @@ class Answering:
         item = self._next("an observation")
         seq = item.seq if item is not None else self._end_seq
         return Diverged(
-            f"diverged at or before event {seq}: the replay asks for an observation that was not recorded there",
+            f"diverged at event {seq} or before: the replay asks for an observation that is not there",
             seq=seq,
         )
 

@@ -24,10 +24,10 @@ class Matcher:
     def same(self, recorded: Any, replayed: Any) -> bool:
         """Tells whether two envelopes (or texts) are the same value."""
         kind = type(recorded)
-        if kind is not type(replayed):
-            # The two sides come from JSON and from msgpack: sequences may be list or tuple.
-            if not (isinstance(recorded, (list, tuple)) and isinstance(replayed, (list, tuple))):
-                return False
+        # The two sides come from JSON and from msgpack: sequences may be list or tuple.
+        sequences = isinstance(recorded, (list, tuple)) and isinstance(replayed, (list, tuple))
+        if kind is not type(replayed) and not sequences:
+            return False
         if kind is str:
             return recorded == replayed or self._same_text(recorded, replayed)
         if kind is dict:
@@ -54,5 +54,5 @@ class Matcher:
             self._there[there] = here
             self._back[here] = there
             self.renamed += 1
-        first = {there: here for there, here in pairs}
+        first = dict(pairs)
         return all(first[there] == here for there, here in pairs) and len(set(first.values())) == len(first)

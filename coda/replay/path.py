@@ -180,7 +180,7 @@ class PathMatcher:
         if self._wanted is not None:
             if self._wanted != self._counted:
                 raise Diverged(
-                    f"diverged before event {at}: among the statements that were only counted, other numbers ran",
+                    f"diverged before event {at}: other statements ran among those that were only counted",
                     seq=at,
                 )
             self._wanted, self._counted = None, Counter()

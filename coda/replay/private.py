@@ -1,7 +1,7 @@
 """A private copy of the recorded workspace, shown to the replaying worker at the recorded path.
 
-Guarantee: nothing is written outside of a temporary folder of our own, which is removed at the end. Files that
-the run read or changed have their recorded content, the others their recorded size and time. Where the
+Guarantee: nothing is written outside of a temporary folder of our own, which is removed at the end. Files
+that the run read or changed have their recorded content, the others their recorded size and time. Where the
 system allows mounts the copy stands at the original path; elsewhere the worker works in the copy.
 """
 
@@ -16,7 +16,18 @@ from pathlib import Path
 
 import coda
 from coda.errors import LogError, MissingBlob
-from coda.log import BlobStore, Event, FileDeleted, FileMade, FileOpened, FileRead, FileRenamed, FileWrote, Import, Trace
+from coda.log import (
+    BlobStore,
+    Event,
+    FileDeleted,
+    FileMade,
+    FileOpened,
+    FileRead,
+    FileRenamed,
+    FileWrote,
+    Import,
+    Trace,
+)
 from coda.runtime import Change, Manifest, Mount, apply, materialise
 
 
@@ -158,7 +169,7 @@ class PrivateCopy:
     # --- mounts --------------------------------------------------------------------------------
 
     def mounts(self) -> list[Mount]:
-        """What the worker shows where, in order: environments, the workspace, a temporary folder of its own."""
+        """What the worker shows where, in order: environments, the workspace, a temporary folder."""
         plan: list[Mount] = []
         root, temp = self.root, self._temp_path
         within_temp = root == temp or root.startswith(temp + os.sep)

@@ -83,7 +83,8 @@ class Session:
             self.notes += engine.ready.problems
             if not trust:
                 raise UsageError(
-                    f"this system does not let coda isolate a replay ({'; '.join(self.notes) or 'no namespaces'}); "
+                    "this system does not let coda isolate a replay "
+                    f"({'; '.join(self.notes) or 'no namespaces'}); "
                     "say --trust to run the recorded code without the kernel's protection"
                 )
             engine = self._launch(isolate=False)
@@ -239,6 +240,7 @@ class Session:
             first_line=started.first_line,
             flags=self.flags,
             top_level_await=self.started.kind != "exec",
+            docstring=started.block == 1,
             triggers=triggers_of(tape, known),
             steps=next((stop.steps for stop in known if stop.steps is not None), None),
         )
@@ -265,7 +267,8 @@ class Session:
     def _finish_block(self, tape: BlockTape, done: Done) -> None:
         if done.outcome == "killed":
             raise SandboxError(
-                f"the replaying worker died in block {tape.started.block}: {(done.error or {}).get('message')}"
+                f"the replaying worker died in block {tape.started.block}: "
+                f"{(done.error or {}).get('message')}"
             )
         self.boundary.end()
         finished = tape.finished
@@ -275,8 +278,8 @@ class Session:
             )
         if (finished.outcome, finished.code) != (done.outcome, done.code):
             raise Diverged(
-                f"diverged at event {finished.seq}: block {finished.block} ended {finished.outcome} in the log "
-                f"and {done.outcome} in the replay",
+                f"diverged at event {finished.seq}: block {finished.block} ended {finished.outcome} in the "
+                f"log and {done.outcome} in the replay",
                 seq=finished.seq,
             )
         if tape.error is not None and done.error is not None:
@@ -344,7 +347,8 @@ def _check_interpreter(trace: Trace, started: RunStarted) -> None:
     here = platform.python_version()
     if started.python != here:
         raise UsageError(
-            f"{trace.path} was recorded by Python {started.python}; this is {here}: replay it with the same version",
+            f"{trace.path} was recorded by Python {started.python}; this is {here}: "
+            "replay it with the same version",
             recorded=started.python,
             here=here,
         )

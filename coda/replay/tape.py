@@ -142,8 +142,8 @@ class Place(NamedTuple):
     """An event of a block, found on its tape."""
 
     seq: int
-    index: int
-    """Of the item that holds it."""
+    item: int
+    """Index of the item that holds it."""
     entry: int
     """Of the entry in its ids, for a `lines` record."""
     ident: int | None
@@ -238,9 +238,9 @@ class BlockMap:
 
     def _before(self, place: Place) -> Iterator[tuple[Lines, int]]:
         """The `lines` records up to a place, each with how many of its entries lie before it."""
-        for index, item in enumerate(self._tape.items[: place.index + 1]):
+        for index, item in enumerate(self._tape.items[: place.item + 1]):
             if isinstance(item, Lines):
-                yield item, place.entry if index == place.index else len(item.ids)
+                yield item, place.entry if index == place.item else len(item.ids)
 
     def _passes(self, place: Place) -> int:
         assert place.ident is not None

@@ -38,15 +38,17 @@ if TYPE_CHECKING:
     from coda.runtime.workspace import Workspace
 
 _HOMES = {
-    "HOLD": "engine", "MAX_BLOB_BYTES": "sandbox", "Agent": "agent", "Answer": "protocol", "BlockResult": "sandbox", "Boundary": "engine",
-    "Cell": "cells", "Change": "manifest", "Configure": "protocol", "CtxChange": "sandbox", "Done": "protocol",
-    "Engine": "engine", "Entry": "manifest", "ErrorInfo": "sandbox", "Manifest": "manifest",
-    "ModelClient": "llm", "Mount": "protocol", "Observe": "protocol", "Outcome": "tools", "Prepare": "protocol",
-    "Prepared": "protocol", "Primitives": "primitives", "Program": "sandbox", "Recording": "recording",
-    "Reply": "llm", "Request": "protocol", "Run": "protocol", "RunResult": "agent", "Sandbox": "sandbox",
-    "ScriptedLLM": "llm", "Stopped": "protocol", "Stream": "protocol", "Tool": "tools", "Workspace": "workspace",
-    "feedback": "feedback", "invoke": "tools", "names_after": "feedback", "request_digest": "agent",
-    "apply": "rebuild", "materialise": "rebuild", "split_cells": "cells", "tool": "tools",
+    "Agent": "agent", "Answer": "protocol", "BlockResult": "sandbox", "Boundary": "engine",
+    "Cell": "cells", "Change": "manifest", "Configure": "protocol", "CtxChange": "sandbox",
+    "Done": "protocol", "Engine": "engine", "Entry": "manifest", "ErrorInfo": "sandbox", "HOLD": "engine",
+    "MAX_BLOB_BYTES": "sandbox", "Manifest": "manifest", "ModelClient": "llm", "Mount": "protocol",
+    "Observe": "protocol", "Outcome": "tools", "Prepare": "protocol", "Prepared": "protocol",
+    "Primitives": "primitives", "Program": "sandbox", "Recording": "recording", "Reply": "llm",
+    "Request": "protocol", "Run": "protocol", "RunResult": "agent", "Sandbox": "sandbox",
+    "ScriptedLLM": "llm", "Stopped": "protocol", "Stream": "protocol", "Tool": "tools",
+    "Workspace": "workspace", "apply": "rebuild", "feedback": "feedback", "invoke": "tools",
+    "materialise": "rebuild", "names_after": "feedback", "request_digest": "agent", "split_cells": "cells",
+    "tool": "tools",
 }  # fmt: skip
 
 __all__ = [

@@ -144,7 +144,7 @@ class Agent:
 
     def _all_tools(self) -> list[Tool]:
         if self._sandbox is not None:
-            return list(self._sandbox._tools.values())
+            return list(self._sandbox.tools)
         names = {tool.name for tool in self.tools}
         given = Primitives(self._own["root"] or os.getcwd()).tools()
         return [*(tool for tool in given if tool.name not in names), *self.tools]

@@ -131,7 +131,8 @@ class Engine:
         os.close(up_write)
         self._channel = Channel(up_read, down_write, FromWorker)
         self._selector.register(up_read, selectors.EVENT_READ)
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         for pipe, name in ((process.stdout, "stdout"), (process.stderr, "stderr")):
             os.set_blocking(pipe.fileno(), False)
             self._raw[pipe.fileno()] = name

@@ -150,6 +150,8 @@ class Prepare(_Message, frozen=True):
     first_line: int
     flags: int
     top_level_await: bool
+    docstring: bool = True
+    """A leading string is the module's docstring; not in later cells."""
     triggers: list[tuple[int, list[tuple[int, str]]]] = []
     """For statement id: after that many passes, do that (`stop`, `gc`), in order."""
     steps: int | None = None
@@ -202,6 +204,16 @@ FromWorker = Ready | Prepared | Stream | Observe | Request | Done | Stopped | Re
 ToWorker = Configure | Prepare | Run | Answer | Inspect | Resume | Exit
 
 
+def _spelled(data: Any) -> Any:
+    if isinstance(data, str):
+        return data.encode("utf-8", "backslashreplace").decode()
+    if isinstance(data, dict):
+        return {_spelled(name): _spelled(value) for name, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_spelled(item) for item in data]
+    return data
+
+
 class Channel:
     """Frames over a pair of descriptors: four bytes of length, then msgpack.
 
@@ -223,7 +235,10 @@ class Channel:
 
     def send(self, message: _Message) -> None:
         """Writes one whole frame. Raises OSError when the other side is gone."""
-        body = self._encoder.encode(message)
+        try:
+            body = self._encoder.encode(message)
+        except UnicodeEncodeError:  # lone surrogates, of a file name or an agent's text: spelled out
+            body = self._encoder.encode(_spelled(msgspec.to_builtins(message)))
         frame = memoryview(len(body).to_bytes(4, "big") + body)
         while frame:
             frame = frame[self._write(self.write_fd, frame) :]

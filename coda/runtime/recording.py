@@ -47,6 +47,7 @@ from coda.runtime.tools import Outcome
 from coda.runtime.workspace import Workspace
 
 STDOUT, STDERR = -1, -2
+_PIECE = 1 << 12
 Echo = Callable[[str, bytes], None]
 ToolRunner = Callable[[str, list[Any], dict[str, Any], "Recording"], Outcome]
 
@@ -114,6 +115,8 @@ class Recording:
         self._reads: dict[str, str | None] = {}
         self._said: set[str] = set()
         self._process: int | None = None
+        self._told = False
+        """The tool at work tells of its own writes (a primitive): no need to look at the workspace."""
 
     # --- blocks --------------------------------------------------------------------------------
 
@@ -145,7 +148,7 @@ class Recording:
         return table
 
     def go_on(self, tables: Iterable[Table], *, block: int | None, lines: int) -> None:
-        """Continues a run whose first part is elsewhere: its tables, the open block, its statements so far."""
+        """Continues a run whose first part is elsewhere: tables, open block, statements so far."""
         for table in tables:
             self._bindings.update(range(table.base + len(table.statements), table.end))
             self.next_id = max(self.next_id, table.end)
@@ -157,20 +160,21 @@ class Recording:
     def stream(self, message: Stream) -> None:
         """Writes statements, values and coded observations."""
         ids, vals = message.ids, message.vals
+        present = set(ids)
+        if present and max(present) >= self.next_id:
+            raise SandboxError("the worker sent statements that no table of this run has")
         codes = bound = 0
         if vals or self._carry:
             vals = self._carry + vals
-            bindings = self._bindings
-            bound = sum(1 for ident in ids if ident in bindings)
-            codes = sum(1 for ident in ids if ident < 0)
+            codes, bound = self._takers(ids, present)
             self._carry = vals[codes + bound :]
             vals = vals[: codes + bound]
             if codes:
                 self._take_output(ids, vals)
         if not ids:
             return
-        if len(vals) != codes + bound or max(ids) >= self.next_id:
-            raise SandboxError("the worker sent statements that no table of this run has")
+        if len(vals) != codes + bound:
+            raise SandboxError("the worker sent fewer values than its statements bind")
         lines = len(ids) - codes - bound
         if self.lines_in_block + lines > self._line_limit:
             self._elide(ids, vals, message.t)
@@ -180,6 +184,28 @@ class Recording:
                 _list_encoder.encode(ids), _encode_values(vals), n, block=self.block, t=message.t
             )
         self.lines_in_block += lines
+
+    def _takers(self, ids: list[int], present: set[int]) -> tuple[int, int]:
+        """How many stream codes and how many bindings there are: what takes a value.
+
+        Cost: looks at single entries only in the pieces that have some; a hot loop whose sites have
+        captured their share is passed over at C speed.
+        """
+        coded = {ident for ident in present if ident < 0}
+        binding = present & self._bindings
+        if not coded and not binding:
+            return 0, 0
+        codes = bound = 0
+        for start in range(0, len(ids), _PIECE):
+            piece = ids[start : start + _PIECE]
+            if len(ids) > _PIECE and coded.isdisjoint(piece) and binding.isdisjoint(piece):
+                continue
+            for ident in piece:
+                if ident in binding:
+                    bound += 1
+                elif ident < 0:
+                    codes += 1
+        return codes, bound
 
     def _take_output(self, ids: list[int], vals: list[Any]) -> None:
         bindings = self._bindings
@@ -310,8 +336,9 @@ class Recording:
         if effect == "act" and self._opened:
             self.sync(by="agent")
         seq = self.writer.append(call)
+        self._told = False
         outcome = self._run_tool(call.name, list(call.args), dict(call.kwargs), self)
-        if effect == "act":
+        if effect == "act" and not self._told:
             self.sync(by="tool", cause=seq)
         self.finish_call(call, seq, outcome)
         return Answer(outcome.ok, outcome.value if outcome.ok else outcome.error)
@@ -448,9 +475,11 @@ class Recording:
                 cause=cause,
             )
         if access.op == "wrote":
+            self._told = True
             self.written[access.path] = digest
             if digest is not None:
                 self._reads[access.path] = digest
+                self.workspace.remember(access.path, digest)
         self.writer.append(record)
 
 

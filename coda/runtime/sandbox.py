@@ -36,6 +36,7 @@ from coda.log import (
     new_run_id,
     run_directory,
 )  # fmt: skip
+from coda.runtime.coroutines import AsyncRunner
 from coda.runtime.engine import Engine
 from coda.runtime.places import FileAccess
 from coda.runtime.primitives import Primitives
@@ -155,12 +156,15 @@ class Sandbox:
         self._random_seed = secrets.randbits(63)
         self._env = dict(env) if env is not None else _environment(kind)
         self._tools: dict[str, Tool] = {tool.name: tool for tool in as_tools(tools)}
+        self._runner = AsyncRunner()
+        self.writer = self._open_trace(trace, force, durability, on_append)
         self._primitives: Primitives | None = None
         if primitives and kind != "exec":
-            self._primitives = Primitives(self.root, env=self._env, on_file=self._note_file)
+            self._primitives = Primitives(
+                self.root, env=self._env, on_file=self._note_file, hidden=self._own_files()
+            )
             for tool in self._primitives.tools():
                 self._tools.setdefault(tool.name, tool)
-        self.writer = self._open_trace(trace, force, durability, on_append)
         try:
             self._start(task, model, memory_bytes, line_limit, echo)
         except BaseException:
@@ -185,6 +189,16 @@ class Sandbox:
             on_append=on_append,
         )
 
+    def _own_files(self) -> list[Path]:
+        """The trace and what belongs to it: no part of the workspace."""
+        trace = Path(os.path.abspath(self.writer.path))
+        return [trace, trace.with_suffix(".blobs"), trace.with_suffix(".ckpt")]
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """What blocks can call: the user's tools, then the primitives."""
+        return tuple(self._tools.values())
+
     def _start(
         self,
         task: str | None,
@@ -194,11 +208,10 @@ class Sandbox:
         echo: Echo | None,
     ) -> None:
         writer = self.writer
-        trace = Path(os.path.abspath(writer.path))
         workspace = Workspace(
             self.root,
             blobs=writer.blobs,
-            exclude=[trace, trace.with_suffix(".blobs"), trace.with_suffix(".ckpt")],
+            exclude=self._own_files(),
             max_blob_bytes=MAX_BLOB_BYTES,
         )
         program = self.program or Program()
@@ -394,7 +407,7 @@ class Sandbox:
 
     def _run_tool(self, name: str, args: list[Any], kwargs: dict[str, Any], recording: Recording) -> Outcome:
         self._call = recording.writer.next_seq - 1
-        return invoke(self._tools[name], args, kwargs)
+        return invoke(self._tools[name], args, kwargs, runner=self._runner)
 
     def _note_file(self, access: FileAccess) -> None:
         self.recording.note_file(access, self._call)
@@ -408,6 +421,7 @@ class Sandbox:
         try:
             if self._primitives is not None:
                 self._primitives.close()
+            self._runner.close()
             self.engine.close()
             self.writer.append(RunFinished(outcome=outcome, text=text, code=code, dropped=self._dropped))
         finally:

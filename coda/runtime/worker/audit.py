@@ -51,6 +51,8 @@ class Audit:
             "os.rename": self._on_rename,
             "os.mkdir": self._on_make,
             "os.truncate": self._on_truncate,
+            "os.symlink": self._on_link,
+            "os.link": self._on_link,
             "subprocess.Popen": self._on_process,
             "os.posix_spawn": self._on_process,
             "os.exec": self._on_process,
@@ -165,6 +167,10 @@ class Audit:
         given, full = self._names(path)
         self._seen.pop(full, None)
         self._act("file.opened", {"path": self._relative(full), "mode": "truncate", "given": given})
+
+    def _on_link(self, _source: Any, target: Any, *_dir_fds: int) -> None:
+        _, full = self._names(target)
+        self._act("file.opened", {"path": self._relative(full), "mode": "link"})
 
     def _on_sqlite(self, database: Any) -> None:
         if isinstance(database, (str, bytes, os.PathLike)) and os.fspath(database) not in (

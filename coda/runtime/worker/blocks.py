@@ -113,6 +113,7 @@ class Blocks:
             first_line=message.first_line,
             top_level_await=message.top_level_await,
             future_flags=message.flags,
+            docstring=message.docstring,
             triggers=triggers,
         )
         if compiled.table is not None:
@@ -204,7 +205,7 @@ class Blocks:
         problem: BaseException | None = None
         try:
             self._enter(unit.code)
-        except BaseException as error:  # the sandbox boundary: whatever leaves agent code is data
+        except BaseException as error:  # noqa: BLE001  the sandbox boundary: whatever leaves agent code is data
             problem = error
         outcome, code, described = "ok", None, None
         if problem is not None:
@@ -269,7 +270,7 @@ def _stack_depth() -> int:
 def _flush(stream: Any) -> None:
     try:
         stream.flush()
-    except Exception:  # agent code may have put anything there, or closed it
+    except Exception:  # noqa: BLE001  agent code may have put anything there, or closed it
         return
 
 

@@ -51,7 +51,7 @@ def serve(read_fd: int, write_fd: int) -> NoReturn:
         Worker(channel, configure).loop()
     except EOFError:
         os._exit(70)
-    except BaseException as error:  # our own failure: tell the host, which reports it with status 125
+    except BaseException as error:  # noqa: BLE001  our own failure: tell the host, which reports it with status 125
         channel.send(Crashed(f"{type(error).__name__}: {error}", traceback.format_exc()))
         os._exit(70)
 

@@ -82,7 +82,7 @@ class Inspector:
     def _answer(self, message: Inspect) -> Reply:
         try:
             return Reply(True, getattr(self, f"_do_{message.command}")(**message.data))
-        except BaseException as error:  # the agent's own code may raise anything, also at a repr
+        except BaseException as error:  # noqa: BLE001  the agent's own code may raise anything, also at a repr
             return Reply(False, {"type": type(error).__name__, "message": str(error)[:_SHORT_BYTES]})
 
     # --- commands ------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ def _bounded_repr(value: Any, limit: int) -> tuple[str, bool]:
         return text, "..." not in text
     except _TooSlow:
         return f"<{type(value).__name__}: repr takes longer than {REPR_SECONDS} s>", False
-    except Exception as error:  # the agent's own __repr__
+    except Exception as error:  # noqa: BLE001  the agent's own __repr__
         return f"<{type(value).__name__}: repr raised {type(error).__name__}>", False
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -62,10 +62,10 @@ class AgentFinder:
         if not any(folder == top or folder.startswith(top.rstrip(os.sep) + os.sep) for top in self._folders):
             return False
         for prefix in (*self._prefixes, self._package):
-            if folder == prefix or folder.startswith(prefix + os.sep):
-                # The workspace may lie inside a prefix only when it is not the whole of it.
-                if not any(top.startswith(prefix + os.sep) for top in self._folders):
-                    return False
+            inside = folder == prefix or folder.startswith(prefix + os.sep)
+            # A workspace may lie inside a prefix, a prefix inside a workspace is no part of it.
+            if inside and not any(top.startswith(prefix + os.sep) for top in self._folders):
+                return False
         parts = folder.split(os.sep)
         return not any(part in _SKIPPED for part in parts)
 

@@ -108,6 +108,7 @@ class Stub:
         self._units = units
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the tool in the host, by value."""
         recorder = self._recorder
         with recorder.quiet():
             data = {
@@ -127,7 +128,7 @@ class Stub:
         return f"<tool {self.__name__}{self.__text_signature__ or '(...)'}>"
 
     def __reduce__(self) -> str:
-        return self.__name__
+        return str(self.__name__)
 
 
 def _argument(value: Any, name: str) -> Any:
@@ -150,10 +151,11 @@ def rebuild_exception(error: dict[str, Any]) -> BaseException:
     args = tuple(from_envelope(arg) for arg in error.get("args") or ())
     kind = base if base.__name__ == names[0] else type(names[0], (base,), {"__module__": "__main__"})
     try:
-        return kind(*args) if args else kind(error.get("message", ""))
-    except Exception:  # a constructor with a signature of its own: fall back to the message alone
+        rebuilt: BaseException = kind(*args) if args else kind(error.get("message", ""))
+    except Exception:  # noqa: BLE001  a constructor with a signature of its own: fall back to the message alone
         plain = type(names[0], (Exception,), {"__module__": "__main__"})
-        return plain(error.get("message", ""))
+        rebuilt = plain(error.get("message", ""))
+    return rebuilt
 
 
 def describe_exception(error: BaseException) -> dict[str, Any]:
@@ -161,7 +163,7 @@ def describe_exception(error: BaseException) -> dict[str, Any]:
     kind = type(error)
     try:
         message = str(error)
-    except Exception:  # the agent's own __str__ may fail; the event is worth more than its text
+    except Exception:  # noqa: BLE001  the agent's own __str__ may fail; the event is worth more than its text
         message = ""
     args = [to_envelope(arg, max_bytes=_CTX_BYTES) for arg in error.args]
     return {

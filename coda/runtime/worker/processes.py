@@ -1,8 +1,8 @@
 """Child processes of agent code: asked of the host, performed here, or answered from the log.
 
-`subprocess.run` and what is built on it (check_output, check_call, call, getoutput) and `os.system` are recorded
-with arguments, input and results, and answered on replay without any process. A bare `Popen` is seen by
-the audit hook, recorded as started, and marked: a replay cannot answer its pipes yet.
+`subprocess.run` and what is built on it (check_output, check_call, call, getoutput) and `os.system` are
+recorded with arguments, input and results, and answered on replay without any process. A bare `Popen`
+is seen by the audit hook, recorded as started, and marked: a replay cannot answer its pipes yet.
 """
 
 from __future__ import annotations
@@ -140,7 +140,9 @@ class Processes:
             return build(value["code"], from_envelope(value["stdout"]), from_envelope(value["stderr"]))
         if timeout is not None and str(error["type"]).endswith("TimeoutExpired"):
             kind, command = timeout
-            raise kind(command, error.get("timeout"), from_envelope(error["output"]), from_envelope(error["stderr"]))
+            raise kind(
+                command, error.get("timeout"), from_envelope(error["output"]), from_envelope(error["stderr"])
+            )
         if error.get("errno") is not None:
             text = os.strerror(error["errno"])
             raise OSError(error["errno"], text, from_envelope(error["filename"]))

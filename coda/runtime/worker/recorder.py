@@ -21,7 +21,7 @@ from coda.runtime.protocol import Answer, Channel, Observe, Request, Stream
 
 GC_CODE = -16
 OUTPUT_CODES = (-1, -2)
-_FLUSH_SECONDS = 0.02
+_FLUSH_SECONDS = 0.005
 _COALESCE_CHARS = 4096
 # Containers made since the last collection after which the flusher asks for one (R16).
 _COLLECT_AFTER = 300_000
@@ -34,9 +34,10 @@ class CollectingBuffer(Buffer):
     recorder: Recorder
 
     def append(self, ident: int, /) -> None:
+        """Appends, and collects right after."""
         list.append(self, ident)
         recorder = type(self).recorder
-        self.__class__ = Buffer
+        self.__class__ = Buffer  # type: ignore[assignment]  # back to the plain buffer
         recorder.collect()
 
 
@@ -66,7 +67,7 @@ class Recorder:
     # --- threads -------------------------------------------------------------------------------
 
     def start_flusher(self) -> None:
-        """Starts the thread that sends what has gathered, every 20 ms."""
+        """Starts the thread that sends what has gathered, every 5 ms."""
         os.register_at_fork(after_in_child=self.detach)
         _thread.start_new_thread(self._flush_forever, ())
 
@@ -81,7 +82,7 @@ class Recorder:
                     self._ask_for_collection()
             except OSError:
                 return  # the host is gone; the main thread finds out by itself
-            except Exception:
+            except Exception:  # noqa: BLE001
                 self.dropped += 1  # counted, and told in run.finished: a recorder must not end the program
 
     def _ask_for_collection(self) -> None:

@@ -88,7 +88,7 @@ class Shim:
         return f"<built-in function {self.__name__}>"
 
     def __reduce__(self) -> str:
-        return self.__qualname__
+        return str(self.__qualname__)
 
 
 class RecordingClock(Shim):
@@ -106,6 +106,7 @@ class RecordingClock(Shim):
         self._offset: Any = None
 
     def __call__(self) -> Any:
+        """Answers as the builtin would."""
         answer = self._real()
         self._value(answer)
         self._line(self._code)
@@ -118,6 +119,7 @@ class AnsweringClock(RecordingClock):
     __slots__ = ()
 
     def __call__(self) -> Any:
+        """Answers as the builtin would."""
         feed = self._feed
         if not feed.live:
             answer = feed.take(self._code)
@@ -150,6 +152,7 @@ class Sleep(Shim):
         self._replaying = replaying
 
     def __call__(self, seconds: Any, /) -> None:
+        """Answers as the builtin would."""
         if self._replaying and not self._feed.live:
             self._feed.take(SLEEP_CODE)
             if not self._feed.live:
@@ -176,6 +179,7 @@ class HostFact(Shim):
         self._replaying = replaying
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Answers as the builtin would."""
         if self._recorder.busy():
             return self._real(*args, **kwargs)
         if self._replaying and not self._feed.live:
@@ -203,6 +207,7 @@ class Derived(Shim):
         self._convert = convert
 
     def __call__(self, *args: Any) -> Any:
+        """Answers as the builtin would."""
         if len(args) < self._arity or (self._convert is None and args and args[-1] is None):
             now = self._now()
             args = (*args[: self._arity - 1], self._convert(now) if self._convert else now)
@@ -210,7 +215,7 @@ class Derived(Shim):
 
 
 class Urandom(Shim):
-    """`os.urandom` as a keyed hash stream for each calling module, so one library's use does not shift another's."""
+    """`os.urandom` as a keyed hash stream for each calling module: no use shifts another's."""
 
     __slots__ = ("_counters", "_digest", "_seed")
 
@@ -223,6 +228,7 @@ class Urandom(Shim):
         self._counters: dict[str, int] = {}
 
     def __call__(self, size: int, /) -> bytes:
+        """Answers as the builtin would."""
         if size < 0:
             raise ValueError("negative argument not allowed")
         module = sys._getframe(1).f_globals.get("__name__", "")
@@ -248,6 +254,7 @@ class SortedListing(Shim):
         self._real = real
 
     def __call__(self, path: Any = None) -> Any:
+        """Answers as the builtin would."""
         return sorted(self._real(path))
 
 
@@ -281,6 +288,7 @@ class SortedScan(Shim):
         self._real = real
 
     def __call__(self, path: Any = None) -> Any:
+        """Answers as the builtin would."""
         with self._real(path) as entries:
             return _SortedScan(sorted(entries, key=_entry_name))
 

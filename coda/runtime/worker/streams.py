@@ -84,7 +84,7 @@ class RecordedOutput(io.TextIOWrapper):
         super().__init__(io.BufferedWriter(raw), encoding=encoding, errors=errors, write_through=True)
         self._control = control
         self._code = STREAMS[name]
-        self.mode = "w"
+        self.__dict__["mode"] = "w"
 
     def write(self, text: str, /) -> int:
         """Writes text; raises TypeError and UnicodeEncodeError as the real stream would."""
@@ -111,15 +111,19 @@ class RecordedInput(io.RawIOBase):
         self.mode = "rb"
 
     def readable(self) -> bool:
+        """True: it can be read."""
         return True
 
     def fileno(self) -> int:
+        """Descriptor that it stands for."""
         return 0
 
     def isatty(self) -> bool:
+        """Whether it was a terminal."""
         return self._tty
 
     def readinto(self, buffer: Any) -> int:
+        """Reads and records, or answers from the log."""
         if self.answer is not None:
             envelope = self.answer(INPUT_CODE)
             data = from_envelope(envelope)
@@ -137,7 +141,9 @@ def install_streams(
 ) -> RecordedInput:
     """Replaces the three standard streams of this process."""
     raw = RecordedInput(recorder, tty=tty[0])
-    sys.stdin = sys.__stdin__ = io.TextIOWrapper(io.BufferedReader(raw, 1 << 16), encoding=encoding)
+    stdin = io.TextIOWrapper(io.BufferedReader(raw, 1 << 16), encoding=encoding)
+    for name in ("stdin", "__stdin__"):
+        setattr(sys, name, stdin)
     for name, fd, is_tty, errors in (
         ("stdout", 1, tty[1], "strict"),
         ("stderr", 2, tty[2], "backslashreplace"),
