@@ -29,7 +29,9 @@ from coda.log import (
 
 LINE = "line"
 _encode = msgspec.json.Encoder(order="deterministic").encode
-_ADDRESS = re.compile(rb"0x[0-9a-fA-F]{6,}")
+# As `object.__repr__` writes them: `<Session object at 0x7f3a...>`. No two runs have the same.
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{6,}>")
+_ADDRESS_BYTES = re.compile(_ADDRESS.pattern.encode())
 
 # What makes an event the same step (first), and what of it may then differ (second).
 FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -246,12 +248,15 @@ def _parts_of(segment: Segment, start: int, stop: int | None, types: Container[s
 def digest(value: Any) -> int:
     """Gives a number for a value in the envelope: equal values have equal ones, within this process.
 
-    Addresses in the text of opaque values do not count: no run reproduces them.
+    Addresses as `object.__repr__` writes them do not count: no run reproduces them.
     """
     data = _encode(value)
-    if b'"opaque"' in data:
-        data = _ADDRESS.sub(b"0x", data)
-    return hash(data)
+    return hash(_ADDRESS_BYTES.sub(b" at 0x>", data) if b" at 0x" in data else data)
+
+
+def without_addresses(text: str) -> str:
+    """Gives text in which the addresses of objects are an ellipsis."""
+    return _ADDRESS.sub(" at 0x…>", text) if " at 0x" in text else text
 
 
 def step_of(record: Event | Unknown) -> tuple[str, str, Any, Any]:
@@ -261,6 +266,8 @@ def step_of(record: Event | Unknown) -> tuple[str, str, Any, Any]:
         rest = {name: value for name, value in fields.items() if name not in _META}
         return record.type, "", (), rest
     kind = type(record).__struct_config__.tag
+    if isinstance(record, FileRead) and record.via == "main":
+        return "file.read", record.path, (record.path, "main"), ()  # the program: its blocks hold the source
     same, other = FIELDS.get(str(kind), ((), _own_fields(record)))
     name = getattr(record, same[0], "") if same else ""
     return str(kind), name if isinstance(name, str) else "", _values(record, same), _values(record, other)
