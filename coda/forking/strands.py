@@ -23,6 +23,7 @@ from coda.errors import LogError
 from coda.forking.align import Shape, tokens
 from coda.log import (
     Event,
+    FileRead,
     Trace,
     Unknown,
 )
