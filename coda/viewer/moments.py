@@ -237,6 +237,8 @@ class Moments:
         if not 0 <= index < len(unit.table.bindings):
             return None
         binding = unit.table.bindings[index]
+        if not 0 <= binding.statement < len(unit.table.statements):
+            return None  # a table that contradicts itself binds nothing
         statement = unit.table.statements[binding.statement]
         function = unit.function(statement)
         is_global = bool(function) and any(

@@ -6,6 +6,7 @@ running the code again), never a mixture, and a recorded value that may be out o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -28,8 +29,10 @@ from coda.log import (
 from coda.viewer.ledger import Printed, Snapshot
 from coda.viewer.moments import Moment, fields
 from coda.viewer.source import highlight
-from coda.viewer.text import Line, Span, clean, clean_lines, cut, duration, shown
+from coda.viewer.text import Line, Span, capped, clean, clean_lines, cut, duration, shown
 
+_LONG = 20_000
+"""Characters of one text in a tab; the rest is counted."""
 VALUE_CELLS = 2000
 """Cells of one value in a tab; the widget wraps them."""
 
@@ -180,7 +183,7 @@ def output_lines(printed: Sequence[Printed]) -> list[Line]:
     for item in printed:
         tone = "warn" if item.stream == "stderr" else "text"
         text = item.value if isinstance(item.value, str) else shown(item.value, width=VALUE_CELLS)
-        for number, piece in enumerate(clean_lines(text)):
+        for number, piece in enumerate(clean_lines(capped(text, _LONG))):
             if number:
                 lines.append(tuple(row))
                 row = []
@@ -245,7 +248,7 @@ def _answered(returned: Moment | None, took_ns: int) -> list[Line]:
 
 def _value(value: Any) -> list[Line]:
     if isinstance(value, str):
-        return [(Span("  "), Span(line, "value")) for line in clean_lines(value)[:500]]
+        return [(Span("  "), Span(line, "value")) for line in clean_lines(capped(value, _LONG))]
     return [(Span("  "), Span(shown(value, width=VALUE_CELLS * 4), "value"))]
 
 
@@ -265,21 +268,23 @@ def _raised(error: Mapping[str, Any] | None) -> list[Line]:
 def talk_lines(records: Iterable[Event | Unknown]) -> list[Line]:
     """The Conversation tab: what the user, the model and coda said before the position."""
     lines: list[Line] = []
-    said: set[tuple[str, str]] = set()
+    # What was shown when it was said comes again as a message of the next request; once each.
+    said: Counter[tuple[str, str]] = Counter()
     for record in records:
         if isinstance(record, UserMessage):
-            said.add(("user", record.text))
+            said["user", record.text] += 1
             lines += _said("user", record.text)
         elif isinstance(record, LlmRequested):
             if record.system:
                 lines += _said("system", record.system)
             for message in record.messages:
                 role, text = str(message.get("role", "?")), _content(message.get("content"))
-                if (role, text) not in said:
+                if said[role, text] > 0:
+                    said[role, text] -= 1
+                else:
                     lines += _said(role, text)
-                said.add((role, text))
         elif isinstance(record, LlmResponded):
-            said.add(("assistant", record.text))
+            said["assistant", record.text] += 1
             tokens = f"{record.input_tokens:,} in, {record.output_tokens:,} out"
             lines += _said("assistant", record.text, tokens if record.output_tokens else "")
     return lines or [(Span("nobody has spoken yet", "faint"),)]
@@ -301,7 +306,7 @@ def _said(role: str, text: str, note: str = "") -> list[Line]:
         (Span("▎", tone), Span(clean(role), tone), Span(f"  {note}" if note else "", "faint"))
     ]
     code: list[str] | None = None
-    for line in clean_lines(text):
+    for line in clean_lines(capped(text, _LONG)):
         if line.lstrip().startswith("```"):
             if code is not None:
                 lines += [(Span("  "), *row) for row in highlight("\n".join(code))]
@@ -320,7 +325,7 @@ def _said(role: str, text: str, note: str = "") -> list[Line]:
 def event_lines(moment: Moment) -> list[Line]:
     """The Event tab: the event as JSON."""
     text = msgspec.json.format(msgspec.json.encode(fields(moment)), indent=2).decode()
-    return [_json(line) for line in clean_lines(text)[:2000]]
+    return [_json(line) for line in clean_lines(capped(text, 5 * _LONG))]
 
 
 def _json(line: str) -> Line:

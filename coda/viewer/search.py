@@ -35,7 +35,14 @@ def search(
         return Answer(text, find_text(timeline, moments, text, cancelled), "text")
     except CodaError as error:
         return Answer(text, array("q"), "query", sentence(error))
-    hits = sorted({seq for seq in (_seq(row) for row in result.rows) if seq is not None})
+    seqs: set[int] = set()
+    for number, row in enumerate(result.rows):
+        if number % 256 == 0 and cancelled():
+            break
+        seq = _seq(row)
+        if seq is not None:
+            seqs.add(seq)
+    hits = sorted(seqs)
     return Answer(text, array("q", hits), "query", incomplete=bool(result.incomplete))
 
 

@@ -42,6 +42,17 @@ def clean_lines(text: str) -> list[str]:
     return [clean(line) for line in masked.split("\n")]
 
 
+def capped(text: str, characters: int) -> str:
+    """Gives the beginning of a long text, and says how much is left out.
+
+    What looks like a secret is masked before the cut, so that none is cut into something that does not.
+    """
+    if len(text) <= characters:
+        return text
+    head = mask(text[: characters + 4000])[:characters]
+    return f"{head}\n… {len(text) - characters:,} more characters"
+
+
 def shown(value: Any, *, width: int = 80, under: str = "") -> str:
     """Gives a value of the envelope as one line of Python-like text.
 

@@ -9,7 +9,7 @@ The wrong alternative: a tree of objects that must be complete before it can be 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -136,7 +136,7 @@ class Timeline:
         if self._stack and self._kind[self._stack[-1]] == SETUP and kind not in _SETUP_TYPES:
             self._close(self._stack.pop(), seq - 1, mark, own=False)
         if mark.base is not None:
-            self.bases.append((mark.base, record))
+            insort(self.bases, (mark.base, record))
         if kind in _TALK_TYPES:
             self.talk.append(seq)
         elif kind in _CTX_TYPES:

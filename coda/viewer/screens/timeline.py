@@ -13,37 +13,29 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, Vertical
-from textual.timer import Timer
 from textual.widgets import ContentSwitcher, Footer
 
 from coda.errors import CodaError
-from coda.log import open_trace
-from coda.viewer.background import Cancelled
-from coda.viewer.details import TABS, Details
-from coda.viewer.engine import Floors, rebuild, sentence
+from coda.viewer.details import TABS
+from coda.viewer.engine import Floors, sentence
 from coda.viewer.index import Batch
-from coda.viewer.ledger import Ledger, hits
+from coda.viewer.ledger import Ledger
 from coda.viewer.messages import (
-    Counted,
     Damaged,
     FoldAsked,
     Indexed,
     Moved,
-    Recorded,
-    Replayed,
     TabAsked,
 )  # fmt: skip
 from coda.viewer.moments import Moment, Unit
-from coda.viewer.screens.commands import CommandScreen
 from coda.viewer.screens.help import HelpScreen
+from coda.viewer.screens.lookups import LookupScreen
 from coda.viewer.session import Session
 from coda.viewer.source import Source, colour, line_hits
 from coda.viewer.text import Line, Span, clean
 from coda.viewer.timeline import BLOCK, Group
 from coda.viewer.widgets import Bar, Prompt, Scrubber, SourcePane, TabStrip, TextPane, TimelineTree
 
-REST_S = 0.35
-"""Seconds without a key before the position is replayed."""
 REFRESH_S = 0.08
 """Seconds between two redraws while the trace is being scanned."""
 
@@ -57,7 +49,7 @@ _NAMES = (
 )
 
 
-class TimelineScreen(CommandScreen):
+class TimelineScreen(LookupScreen):
     """One run."""
 
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012  the base class declares it for the instance
@@ -89,17 +81,12 @@ class TimelineScreen(CommandScreen):
         self, session: Session, floors: Floors, *, first: bool = False, at: int | None = None
     ) -> None:
         super().__init__(session, floors)
-        self.details = Details(session)
         self._first = first
         self._target = at
         self._begun = False
         self._refreshing = False
         self._tab = "variables"
-        self._ledger: Ledger | None = None
         self._sources: dict[int, Source] = {}
-        self._hits: dict[tuple[int, int], dict[int, int]] = {}
-        self._counting: tuple[int, int] | None = None
-        self._rest: Timer | None = None
 
     # --- life ----------------------------------------------------------------------------------
 
@@ -261,7 +248,7 @@ class TimelineScreen(CommandScreen):
         return find(seqs, self.seq)  # type: ignore[arg-type]
 
     def on_fold_asked(self, message: FoldAsked) -> None:
-        """Folds or unfolds what an event opens, or else what is around it."""
+        """Folds or unfolds what an event opens."""
         self._touched = True
         group = self.timeline.opened_by(message.seq) if message.seq < self.timeline.count else None
         if group is not None:
@@ -327,9 +314,7 @@ class TimelineScreen(CommandScreen):
             self.query_one("#source-head", Bar).show((Span("Source", "muted"),))
             return
         current = line.statement.line if line is not None and line.statement is not None else None
-        counted = self._hits.get((block.start, block.end)) if block is not None else None
-        if block is not None and counted is None:
-            self._ask_hits(block)
+        counted = self._hits_of(block) if block is not None else None
         times = line_hits(unit, counted) if counted is not None else None
         failed = self._failed_here()
         values = self.details.inline(unit)
@@ -375,77 +360,6 @@ class TimelineScreen(CommandScreen):
     def on_tab_asked(self, message: TabAsked) -> None:
         """A tab was clicked."""
         self.action_tab(message.tab)
-
-    # --- what takes time -----------------------------------------------------------------------
-
-    def _ask_ledger(self) -> None:
-        ledger, seq = self._ledger, self.seq
-        if ledger is None or (self.details.snapshot is not None and self.details.snapshot.seq == seq):
-            return
-
-        def job(cancelled: Cancelled) -> None:
-            snapshot = ledger.at(seq, cancelled=cancelled)
-            if snapshot is not None:
-                self.post_message(Recorded(snapshot, ledger.printed(seq)))
-
-        self._threads["ledger"].submit(job)
-
-    def on_recorded(self, message: Recorded) -> None:
-        """The log's values are known."""
-        if message.snapshot.seq == self.seq:
-            self.details.snapshot, self.details.printed = message.snapshot, message.printed
-            self._show_source()
-            self._show_tab()
-
-    def _ask_hits(self, block: Group) -> None:
-        if block.open and not self.session.complete:
-            return
-        key = (block.start, block.end)
-        if self._counting == key:
-            return
-        self._counting = key
-        timeline, moments = self.timeline, self.session.moments
-        self._threads["hits"].submit(
-            lambda cancelled: self._post(
-                Counted(key, hits(timeline, moments, *key, cancelled=cancelled)), cancelled
-            )
-        )
-
-    def on_counted(self, message: Counted) -> None:
-        """The lines of a block are counted."""
-        self._counting = None
-        if len(self._hits) > 32:
-            self._hits.clear()
-        self._hits[message.key] = message.hits
-        self._show_source()
-
-    def _ask_replay(self) -> None:
-        if self._rest is not None:
-            self._rest.stop()
-            self._rest = None
-        done = self.details.rebuilt is not None and self.details.rebuilt.seq == self.seq
-        if self.floors.state_at is None or done or not self.session.complete:
-            return
-        self._rest = self.set_timer(REST_S, self._replay)
-
-    def _replay(self) -> None:
-        self._rest = None
-        state_at, seq, path = self.floors.state_at, self.seq, self.session.trace.path
-        if state_at is None:
-            return
-        names = self.session.bound_by_coda()
-        self.details.replaying = True
-        self._show_tab()
-        self._threads["replay"].submit(
-            lambda cancelled: self._post(Replayed(rebuild(state_at, open_trace(path), seq, names)), cancelled)
-        )
-
-    def on_replayed(self, message: Replayed) -> None:
-        """The exact values are known, or why they are not."""
-        self.details.rebuilt = message.rebuilt
-        if message.rebuilt.seq == self.seq:
-            self.details.replaying = False
-            self._show_tab()
 
     # --- the rest ------------------------------------------------------------------------------
 

@@ -71,7 +71,8 @@ class TimelineTree(LineView, can_focus=True, inherit_bindings=False):
         lead = "  " * shown.depth
         hit = shown.seq in self._hits
         left: Line = (
-            Span("◂" if hit else " ", "hits"),
+            # Not by colour alone: the cursor and the hits are seen without colours too.
+            Span("◂" if hit else "▎" if row == self.cursor else " ", "hits"),
             Span(lead, "faint"),
             Span(fold + " ", "muted"),
             Span(shown.icon.text + " ", shown.icon.tone),
