@@ -63,8 +63,8 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Digest of those bytes."""
 
 
-class Header(Record, tag="header", frozen=True, kw_only=True):
-    """First record of every trace. Has no seq."""
+class Header(Record, tag="header", frozen=True, kw_only=True, omit_defaults=False):
+    """First record of every trace; all its fields are written out. Has no seq."""
 
     format: str = "coda"
     version: int = SCHEMA_VERSION
