@@ -241,7 +241,7 @@ class Trace:
             stop: the event before which to stop; None goes to the end.
             types: only these types (`line` for lines); a million others cost under a second. Values
                 that are bound by lines are then given with the next line that is asked for, or not at
-                all when no lines are: `bindings` has them all.
+                all when no lines are: read without a filter to have them all.
             own: for a fork, only its own events.
 
         Raises:
