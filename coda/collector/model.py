@@ -110,6 +110,7 @@ class OpenSpan:
         "parent_id",
         "rolled",
         "start_ns",
+        "within",
     )
 
     def __init__(
@@ -125,3 +126,4 @@ class OpenSpan:
         self.rolled: Counted | None = None
         self.links: tuple[Link, ...] = ()
         self.error: str | None = None
+        self.within = ""

@@ -90,7 +90,8 @@ class Sender:
         self._scope = InstrumentationScope(names.SCOPE, version, names.SCHEMA_URL)
         # What goes wrong is said once, by our caller, with the backend's reason.
         self._log = logging.getLogger(_LOG)
-        self._log.addFilter(_silent)
+        self._silence = _Silence()
+        self._log.addFilter(self._silence)
         self._exporter = OTLPSpanExporter(endpoint=endpoint, session=self._session, timeout=timeout_s)
 
     def send(self, spans: Iterable[Span]) -> Sent:
@@ -121,7 +122,7 @@ class Sender:
     def close(self) -> None:
         """Gives the connection back."""
         self._exporter.shutdown()  # type: ignore[no-untyped-call]
-        self._log.removeFilter(_silent)
+        self._log.removeFilter(self._silence)
 
     def _acknowledged(self, count: int) -> Sent:
         """Reads the backend's answer: a success may still have refused some (OTLP 1.x, partial success)."""
@@ -170,8 +171,11 @@ def _resource(version: str) -> Resource:
     return resource
 
 
-def _silent(record: logging.LogRecord) -> bool:
-    return False
+class _Silence(logging.Filter):
+    """Keeps the exporter's own lines out of the user's terminal, for as long as one sender lives."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return False
 
 
 def _said(answer: requests.Response) -> str:

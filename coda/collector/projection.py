@@ -135,9 +135,7 @@ class Projection(SpanTree):
         scope = self._run
         self._end_calls(t_ns)
         self._end_block(t_ns, incomplete=True)
-        if self._turn is not None:
-            self._end(self._turn, t_ns, incomplete=incomplete)
-            self._turn = None
+        self._end_turn(t_ns, incomplete=incomplete)
         self._end_rollups(scope)
         attributes = scope.span.attributes
         attributes[names.LAST] = self._last_seq
@@ -149,8 +147,7 @@ class Projection(SpanTree):
         self._run = None
 
     def _on_turn(self, event: TraceEvent, t_ns: int) -> None:
-        if self._turn is not None:
-            self._end(self._turn, t_ns, incomplete=True)
+        self._end_turn(t_ns, incomplete=True)
         turn: Any = event.record
         assert self._run is not None
         self._turn = self._open(event, t_ns, f"turn {turn.turn}", self._run.span)
@@ -162,8 +159,17 @@ class Projection(SpanTree):
             return
         self._tell(event, self._turn.id)
         self._turn.attributes[names.LAST] = event.seq
-        self._end(self._turn, t_ns)
-        self._turn = None
+        self._end_turn(t_ns, incomplete=False)
+
+    def _end_turn(self, t_ns: int, *, incomplete: bool) -> None:
+        """Ends the turn, and before it what it leaves unfinished."""
+        if self._turn is None:
+            return
+        turn, self._turn = self._turn, None
+        if self._block is not None and self._block.span.parent_id == turn.id:
+            self._end_block(t_ns, incomplete=True)
+        self._end_calls(t_ns, within=turn.id)
+        self._end(turn, t_ns, incomplete=incomplete)
 
     # --- blocks and lines ------------------------------------------------------------------------
 
@@ -203,9 +209,7 @@ class Projection(SpanTree):
     def _end_block(self, t_ns: int, *, incomplete: bool) -> None:
         if self._block is None:
             return
-        block = self._block.span.attributes.get(names.BLOCK)
-        if self._calls and block is not None:
-            self._end_calls(t_ns, block)
+        self._end_calls(t_ns, within=self._block.span.id)
         self._end_line(t_ns)
         scope, self._block = self._block, None
         self._end_rollups(scope)

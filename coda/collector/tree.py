@@ -1,8 +1,8 @@
 """The spans that are open: the run, its turn, block and line, and the calls under way.
 
-Guarantee: a span is given once, when it ends, and children before parents; a span that cannot end properly
-is marked incomplete. Which spans exist is decided in `projection.py`; here is how they open, nest, end and
-are rolled up.
+Guarantee: a span is given once, when it ends, and children before parents, but for a call that outlasts its
+line or caller; a span that cannot end properly is marked incomplete. Which spans exist is decided in
+`projection.py`; here is how they open, nest, end and are rolled up.
 """
 
 from __future__ import annotations
@@ -177,6 +177,7 @@ class SpanTree:
         scope.details += 1
         span = self._open(event, t_ns, short(name), self._parent(event.cause))
         span.attributes.update(self._place(event))
+        span.within = (self._block.span if self._block is not None else self._turn or scope.span).id
         return span
 
     def _place(self, event: TraceEvent) -> Attributes:
@@ -194,9 +195,9 @@ class SpanTree:
             self._end(self._line, t_ns)
             self._line = None
 
-    def _end_calls(self, t_ns: int, block: AttributeValue | None = None) -> None:
-        """Ends calls that got no answer: all, or those of a block."""
+    def _end_calls(self, t_ns: int, *, within: str | None = None) -> None:
+        """Ends calls that got no answer: all, or those made in a block or turn."""
         for seq, span in reversed(list(self._calls.items())):
-            if block is None or span.attributes.get(names.BLOCK) == block:
+            if within in (None, span.within):
                 del self._calls[seq]
                 self._end(span, t_ns, incomplete=True)
