@@ -168,8 +168,15 @@ class Session:
         return self.moments.at(group.end)
 
     def line_before(self, seq: int) -> Moment | None:
-        """The statement that was last begun at or before an event of a block; None outside blocks."""
+        """The statement that was last begun at or before an event of a block; None outside blocks.
+
+        At the end of a run whose block is still open, that is the statement that is running.
+        """
         block = self.timeline.enclosing(seq, BLOCK)
+        if seq >= self.timeline.count and seq > 0:
+            seq -= 1
+            block = self.timeline.enclosing(seq, BLOCK)
+            block = block if block is not None and block.open else None
         if block is None or seq <= block.start:
             return None
         record = self.timeline.record_of(seq)

@@ -262,6 +262,7 @@ async def test_a_growing_run_is_followed_at_its_end(tmp_path: Path, view: Open) 
     async with view(path) as viewer:
         assert viewer.seq == viewer.screen.timeline.count
         assert "recording" in viewer.cursor()
+        assert viewer.source().current == 15  # the line that is running
         before = viewer.seq
         with path.open("ab") as out:
             out.write(b"".join(lines[6:9]))

@@ -300,7 +300,7 @@ class TimelineScreen(LookupScreen):
         block: Group | None = None
         unit: Unit | None = None
         try:
-            line = self.session.line_before(self.seq) if self.seq < self.timeline.count else None
+            line = self.session.line_before(self.seq)
             block = self.session.block_near(self.seq)
             if line is not None and line.unit is not None:
                 unit = line.unit
