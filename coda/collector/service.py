@@ -135,7 +135,7 @@ def follow(
     *,
     start: int,
     stopped: Callable[[], bool],
-    poll_s: float = 0.05,
+    poll_s: float = 0.1,
 ) -> None:
     """Hands events to `put` as NDJSON chunks, the recorded ones first, until the run ends or is stopped.
 
