@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     # By its module: a checker that meets this cycle half way takes `coda.forking.fork` for the module.
-    from coda.forking.fork import fork
+    from coda.forking.forks import fork
     from coda.log import open_trace
     from coda.query import query
     from coda.replay import replay

@@ -17,7 +17,7 @@ from coda.log import open_trace
 from coda.runtime import BlockResult, Cell, Prepare, Program, Sandbox, split_cells
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(context_settings={"ignore_unknown_options": True})
 @output_option
 @force_option
 @click.option("-m", "--module", is_flag=True, help="PROGRAM is a module name, as in `python -m`.")
@@ -47,6 +47,7 @@ def command(
 ) -> int:
     """Runs PROGRAM as if by `python PROGRAM ARGS` and records it.
 
+    Options of coda may stand before or after PROGRAM; what follows `--` is the program's alone.
     `# %%` comments at the margin divide a script into blocks. The exit status is the program's own;
     125 when coda itself failed.
     """

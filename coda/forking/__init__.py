@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from coda.forking.diff import diff
 from coda.forking.difference import Diff, Difference
-from coda.forking.fork import ForkResult, fork
+from coda.forking.forks import ForkResult, fork
 
 __all__ = ["Diff", "Difference", "ForkResult", "diff", "fork"]

@@ -38,6 +38,7 @@ class ForkBoundary:
     ) -> None:
         self.recording = recording
         self.assumed = 0
+        self._answered_writes: set[str] = set()
         self._copy = copy
         self._pool = pool
         self._live = live
@@ -70,8 +71,14 @@ class ForkBoundary:
             return Answer(True)
         return self.recording.request(Request(kind, message.data, -1))
 
+    def unknown(self) -> frozenset[str]:
+        """Files of the private copy whose content is not known: not in the log, and not written since."""
+        return self._copy.placeholders - self.recording.written.keys() - self._answered_writes
+
     def _read(self, data: dict[str, Any]) -> dict[str, Any]:
         """A read that was held back: its content comes from the private copy."""
+        if data["path"] in self.unknown():
+            raise Frontier(f"the fork reads {data['path']}, whose content the parent never read")
         content = self._copy.content(str(data["path"]))
         data.pop("quiet", None)
         return {**data, "content": content} if content is not None else {**data, "error": "FileNotFoundError"}
@@ -139,6 +146,7 @@ class ForkBoundary:
     def _apply(self, deltas: tuple[Any, ...], *, by: str, cause: int) -> None:
         for record in deltas:
             self._copy.apply(record)
+            self._answered_writes.add(record.path)
         self.recording.sync(by=by, cause=cause)
 
     def _why(self, call: ToolCalled | ProcessStarted) -> str:

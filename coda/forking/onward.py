@@ -22,7 +22,7 @@ from coda.log import (
     open_trace,
     render,
 )  # fmt: skip
-from coda.runtime import BlockResult, CtxChange, ErrorInfo, feedback, names_after, request_digest
+from coda.runtime import BlockResult, CtxChange, ErrorInfo, feedback_text, names_after, request_digest
 
 _AGENT_PARTS = ("turn.started", "turn.finished", "user.message", "llm.requested", "llm.responded")
 
@@ -60,7 +60,7 @@ class Conversation:
         """The request that the fork would make where the parent made `recorded`."""
         new = [dict(message) for message in recorded.messages]
         if results and len(new) == 1:
-            new = [{"role": "user", "content": feedback(results, emitted=emitted, known=self.known)}]
+            new = [{"role": "user", "content": feedback_text(results, emitted=emitted, known=self.known)}]
         self.known = names_after(self.known, results)
         self.messages.extend(new)
         digest = request_digest(self.messages, system=self.system, model=recorded.model)

@@ -41,6 +41,8 @@ class PrivateCopy:
         self.folder = self.base / "workspace"
         self.folder.mkdir()
         self.missing: list[str] = []
+        self.placeholders: frozenset[str] = frozenset()
+        """Files whose content is not in the log: only their size and time are right."""
         self.outside: dict[str, str] = {}
         self._temp = self.base / "tmp"
         self._temp.mkdir()
@@ -63,7 +65,7 @@ class PrivateCopy:
             for placed in trace.records(own=False, types={"file.opened"})
             if isinstance(placed.record, FileOpened)
         }
-        materialise(manifest, known, self.folder, blobs=self._blobs)
+        self.placeholders = frozenset(materialise(manifest, known, self.folder, blobs=self._blobs))
         for path, blob in known.items():
             # Read, but not seen by the first scan (a file of a skipped folder, or beyond the limit).
             if path not in manifest.entries and path not in opened:
@@ -93,7 +95,8 @@ class PrivateCopy:
                 path, digest = record.path, None  # the run made it, or nobody kept what it was
             else:
                 continue
-            if path is not None:
+            looked_at = isinstance(record, FileRead) and digest is None and record.error is None
+            if path is not None and not looked_at:  # a search reads without keeping the content
                 first.setdefault(path, digest)  # None: it was not there, or its content was not kept
         known = {path: digest for path, digest in first.items() if digest is not None}
         self.outside = {path: known.pop(path) for path in list(known) if os.path.isabs(path)}
@@ -165,6 +168,10 @@ class PrivateCopy:
                 return self._temp / os.path.relpath(path, self._temp_path)
             return real
         return self.folder / path
+
+    def writable(self) -> list[str]:
+        """Where the worker may write: both are ours."""
+        return [self.root, self._temp_path]
 
     # --- mounts --------------------------------------------------------------------------------
 

@@ -120,6 +120,7 @@ class Session:
             max_blob_bytes=MAX_BLOB_BYTES,
             isolate=isolate,
             mounts=self.copy.mounts() if isolate else [],
+            writable=self.copy.writable() if isolate else [],
         )
         return Engine(configure, hash_seed=started.hash_seed)
 

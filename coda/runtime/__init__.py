@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from coda.runtime.agent import Agent, RunResult, request_digest
     from coda.runtime.cells import Cell, split_cells
     from coda.runtime.engine import HOLD, Boundary, Engine
-    from coda.runtime.feedback import feedback, names_after
+    from coda.runtime.feedback import feedback_text, names_after
     from coda.runtime.llm import ModelClient, Reply, ScriptedLLM
     from coda.runtime.manifest import Change, Entry, Manifest
+    from coda.runtime.places import FileAccess
     from coda.runtime.primitives import Primitives
     from coda.runtime.protocol import (
         Answer,
@@ -40,15 +41,15 @@ if TYPE_CHECKING:
 _HOMES = {
     "Agent": "agent", "Answer": "protocol", "BlockResult": "sandbox", "Boundary": "engine",
     "Cell": "cells", "Change": "manifest", "Configure": "protocol", "CtxChange": "sandbox",
-    "Done": "protocol", "Engine": "engine", "Entry": "manifest", "ErrorInfo": "sandbox", "HOLD": "engine",
-    "MAX_BLOB_BYTES": "sandbox", "Manifest": "manifest", "ModelClient": "llm", "Mount": "protocol",
-    "Observe": "protocol", "Outcome": "tools", "Prepare": "protocol", "Prepared": "protocol",
-    "Primitives": "primitives", "Program": "sandbox", "Recording": "recording", "Reply": "llm",
-    "Request": "protocol", "Run": "protocol", "RunResult": "agent", "Sandbox": "sandbox",
-    "ScriptedLLM": "llm", "Stopped": "protocol", "Stream": "protocol", "Tool": "tools",
-    "Workspace": "workspace", "apply": "rebuild", "feedback": "feedback", "invoke": "tools",
-    "materialise": "rebuild", "names_after": "feedback", "request_digest": "agent", "split_cells": "cells",
-    "tool": "tools",
+    "Done": "protocol", "Engine": "engine", "Entry": "manifest", "ErrorInfo": "sandbox",
+    "FileAccess": "places", "HOLD": "engine", "MAX_BLOB_BYTES": "sandbox", "Manifest": "manifest",
+    "ModelClient": "llm", "Mount": "protocol", "Observe": "protocol", "Outcome": "tools",
+    "Prepare": "protocol", "Prepared": "protocol", "Primitives": "primitives", "Program": "sandbox",
+    "Recording": "recording", "Reply": "llm", "Request": "protocol", "Run": "protocol",
+    "RunResult": "agent", "Sandbox": "sandbox", "ScriptedLLM": "llm", "Stopped": "protocol",
+    "Stream": "protocol", "Tool": "tools", "Workspace": "workspace", "apply": "rebuild",
+    "feedback_text": "feedback", "invoke": "tools", "materialise": "rebuild", "names_after": "feedback",
+    "request_digest": "agent", "split_cells": "cells", "tool": "tools",
 }  # fmt: skip
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "Engine",
     "Entry",
     "ErrorInfo",
+    "FileAccess",
     "Manifest",
     "ModelClient",
     "Mount",
@@ -87,7 +89,7 @@ __all__ = [
     "Tool",
     "Workspace",
     "apply",
-    "feedback",
+    "feedback_text",
     "invoke",
     "materialise",
     "names_after",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from coda.log import LlmRequested, LlmResponded, TurnFinished, TurnStarted, UserMessage
-from coda.runtime.feedback import feedback, names_after
+from coda.runtime.feedback import feedback_text, names_after
 from coda.runtime.fences import Fence, read_reply
 from coda.runtime.llm import Message, ModelClient, Reply
 from coda.runtime.primitives import Primitives
@@ -232,7 +232,7 @@ class _Run:
         results = self._run_blocks(reading.blocks)
         if results[-1].state == "lost":
             return "error", results
-        self._say(feedback(results, emitted=len(reading.blocks), known=self.known))
+        self._say(feedback_text(results, emitted=len(reading.blocks), known=self.known))
         self.known = self.agent._known = names_after(self.known, results)
         return None, results
 

@@ -34,7 +34,7 @@ class Limits(NamedTuple):
 _NO_LIMITS_GIVEN = Limits()
 
 
-def feedback(
+def feedback_text(
     results: Sequence[BlockResult],
     *,
     emitted: int,

@@ -138,6 +138,8 @@ class Configure(_Message, frozen=True):
     max_blob_bytes: int
     isolate: bool = False
     mounts: list[Mount] = []
+    writable: list[str] = []
+    """Mount points that stay writable; what is mounted below them does not."""
     memory_bytes: int | None = None
 
 

@@ -63,7 +63,9 @@ class Worker:
         self.config = config
         replaying = config.mode == "replay"
         if config.isolate:
-            held = isolate([(m.source, m.target) for m in config.mounts], cwd=config.cwd)
+            held = isolate(
+                [(m.source, m.target) for m in config.mounts], writable=config.writable, cwd=config.cwd
+            )
         else:
             held = Isolation([], [])
         os.chdir(config.cwd)

@@ -39,11 +39,12 @@ class _MountAttr(ctypes.Structure):
     ]
 
 
-def isolate(mounts: list[tuple[str, str]], *, cwd: str) -> Isolation:
+def isolate(mounts: list[tuple[str, str]], *, writable: list[str], cwd: str) -> Isolation:
     """Enters namespaces of its own and shows each `source` at its `target`; the rest is read-only.
 
     Args:
         mounts: (source, target) in order; both exist, and both are files or both folders.
+        writable: mount points that stay writable, without what is mounted below them.
         cwd: where to stand afterwards.
     """
     result = Isolation([], [])
@@ -62,7 +63,7 @@ def isolate(mounts: list[tuple[str, str]], *, cwd: str) -> Isolation:
         return result
     try:
         _set_readonly(libc, "/", readonly=True)
-        for _, target in mounts:
+        for target in writable:
             _set_readonly(libc, target, readonly=False)
         result.layers.append("read-only")
     except OSError as error:
@@ -116,7 +117,7 @@ def _set_readonly(libc: ctypes.CDLL, target: str, *, readonly: bool) -> None:
             _SYS_MOUNT_SETATTR,
             _AT_FDCWD,
             os.fsencode(target),
-            _AT_RECURSIVE,
+            _AT_RECURSIVE if readonly else 0,
             ctypes.byref(attributes),
             ctypes.sizeof(attributes),
         )

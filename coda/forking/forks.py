@@ -50,7 +50,19 @@ from coda.log import (
     to_envelope,
 )  # fmt: skip
 from coda.replay import Session, whole_run
-from coda.runtime import Done, Outcome, Prepare, Primitives, Recording, Run, Stopped, Tool, Workspace, invoke
+from coda.runtime import (
+    Done,
+    FileAccess,
+    Outcome,
+    Prepare,
+    Primitives,
+    Recording,
+    Run,
+    Stopped,
+    Tool,
+    Workspace,
+    invoke,
+)
 
 LIVE_PRIMITIVES = frozenset(("ls", "glob", "grep", "read", "write", "edit"))
 
@@ -279,9 +291,15 @@ class _Fork:
 
     def _perform(self, name: str, args: list[Any], kwargs: dict[str, Any], recording: Recording) -> Outcome:
         self._call = recording.writer.next_seq - 1
-        return invoke(self._performed[name], args, kwargs)
+        self._unknown: str | None = None
+        outcome = invoke(self._performed[name], args, kwargs)
+        if self._unknown is not None:
+            raise Frontier(f"{name}() looks into {self._unknown}, whose content the parent never read")
+        return outcome
 
-    def _note_file(self, access: Any) -> None:
+    def _note_file(self, access: FileAccess) -> None:
+        if access.op == "read" and access.path in self.boundary.unknown():
+            self._unknown = access.path
         self.recording.note_file(access, self._call)
 
     def _lines_before(self, block: BlockStarted) -> int:
