@@ -15,9 +15,12 @@ from coda.log import (
     CtxDeleted,
     CtxMutated,
     CtxSet,
+    Effect,
     Elided,
     ExceptionRaised,
+    FileChanged,
     FileDeleted,
+    FileListed,
     FileMade,
     FileOpened,
     FileRead,
@@ -28,12 +31,16 @@ from coda.log import (
     LimitHit,
     LlmRequested,
     LlmResponded,
+    NetConnected,
     Note,
     Output,
     ProcessFinished,
     ProcessStarted,
     RunFinished,
+    RunResumed,
     RunStarted,
+    Signal,
+    ThreadStarted,
     ToolCalled,
     ToolDeclared,
     ToolReturned,
@@ -177,9 +184,13 @@ def _coded(moment: Moment) -> Describe:
         return Span("▌", tone), (Span(_printed(moment.value), tone),)
     if moment.type == "gc":
         return Span("·", "faint"), (Span("garbage collection", "faint"),)
+    return _observed(moment.name or "", moment.value)
+
+
+def _observed(name: str, value: Any) -> Describe:
     return Span("◦", "effect"), (
-        Span(f"{moment.name} ", "effect"),
-        Span(shown(moment.value, width=_WIDE, under=moment.name or ""), "muted"),
+        Span(f"{clean(name)} ", "effect"),
+        Span(shown(value, width=_WIDE, under=name), "muted"),
     )
 
 
@@ -347,6 +358,13 @@ _MAKERS: dict[type, Callable[[Any], Describe]] = {
     LlmResponded: _replied,
     UserMessage: lambda r: (Span("›", "talk"), (Span(cut(clean(r.text), _WIDE), "talk"),)),
     Output: _output,
+    Effect: lambda r: _observed(r.name, r.value),
+    NetConnected: lambda r: (Span("◦", "effect"), (Span(f"connect {clean(r.address)}", "effect"),)),
+    Signal: lambda r: (Span("!", "warn"), (Span(f"signal {clean(r.name)}", "warn"),)),
+    ThreadStarted: lambda r: (Span("◦", "effect"), (Span("thread ", "effect"), Span(clean(r.name), "text"))),
+    RunResumed: lambda r: (Span("!", "warn"), (Span("writing went on after a crash", "warn"),)),
+    FileListed: lambda r: _file("list", r),
+    FileChanged: lambda r: _file("changed outside", r, _size(r.size), "warn"),
     FileRead: _read,
     FileOpened: lambda r: _file("open", r, f"  {r.mode}"),
     FileWrote: lambda r: _file("write", r, _size(r.size)),

@@ -75,11 +75,11 @@ class CommandScreen(Screen[None]):
 
     def on_dismissed(self, message: Dismissed) -> None:
         """The command line was left."""
-        self._tree.focus()
+        self.set_focus(self._tree)
 
     def on_submitted(self, message: Submitted) -> None:
         """The command line was answered."""
-        self._tree.focus()
+        self.set_focus(self._tree)
         if message.mode == "search":
             self._search(message.text)
         elif message.mode == "jump":

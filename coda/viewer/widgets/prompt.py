@@ -54,7 +54,8 @@ class Prompt(Horizontal):
         entry.value = text
         entry.cursor_position = len(text)
         entry.display = True
-        entry.focus()
+        # At once, not after the next refresh: keys that are typed fast belong to the answer.
+        self.screen.set_focus(entry)
         self.add_class("-asking")
 
     def _end(self) -> None:
