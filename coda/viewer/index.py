@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from coda.errors import LogError
+from coda.errors import LogError, SequenceGap
 
 BATCH_RECORDS = 4000
 """Records in one batch: some ten milliseconds of work, so that a screen that applies it stays quick."""
@@ -115,6 +115,7 @@ class _Builder:
         self.marks: list[Mark] = []
         self.end_seq = 0
         self.last_t = 0
+        self.expected: int | None = None
 
     def add(self, raw: bytes, offset: int, limit: int | None) -> bool:
         """Takes one whole record; False when it lies at or past the limit (the fork left there)."""
@@ -124,10 +125,12 @@ class _Builder:
             head = _marked.decode(raw)
         if head.type in _NO_EVENT or head.seq < 0:
             return True
-        end = head.seq + head.n
+        if limit is not None and head.seq >= limit:
+            return False
+        if head.n < 0 or (self.expected is not None and head.seq != self.expected):
+            raise SequenceGap(f"event {head.seq} where event {self.expected} was expected", offset=offset)
+        end = self.expected = head.seq + head.n
         if limit is not None:
-            if head.seq >= limit:
-                return False
             end = min(end, limit)
         self.last_t = head.t if head.t >= 0 else self.last_t
         if isinstance(head, _Marked):
@@ -196,6 +199,7 @@ def scan(
     segment: int = 0,
     offset: int = 0,
     limit: int | None = None,
+    expected: int | None = None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[Batch]:
     """Gives the whole records of a file from a byte on, in batches, up to the present end of the file.
@@ -205,6 +209,7 @@ def scan(
         segment: number of this file in its chain, copied into the batches.
         offset: byte to begin at; must be the first byte of a record.
         limit: events from this number on belong to somebody else (the parent of a fork); None for all.
+        expected: number of the first event, when it is known: events follow one another without gaps.
         cancelled: asked once for each batch; True ends the scan.
 
     Raises:
@@ -215,20 +220,27 @@ def scan(
     except OSError as error:
         raise LogError(f"cannot read {path}: {error.strerror}", path=str(path)) from error
     with file:
-        yield from _scan(file, path, segment, offset, limit, cancelled)
+        yield from _scan(file, path, segment, offset, limit, expected, cancelled)
 
 
 def _scan(
-    file: BinaryIO, path: Path, segment: int, offset: int, limit: int | None, cancelled: Callable[[], bool]
+    file: BinaryIO,
+    path: Path,
+    segment: int,
+    offset: int,
+    limit: int | None,
+    expected: int | None,
+    cancelled: Callable[[], bool],
 ) -> Iterator[Batch]:
     file.seek(offset)
     builder = _Builder(segment)
+    builder.expected = expected
     for raw in file:
         if not raw.endswith(b"\n"):
             break  # still being written, or torn: the next scan looks again
         try:
             inside = builder.add(raw, offset, limit)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except (msgspec.DecodeError, msgspec.ValidationError, SequenceGap) as error:
             if builder.seq:
                 yield builder.batch(offset)
             raise LogError(
@@ -244,8 +256,8 @@ def _scan(
             yield builder.batch(offset)
             if cancelled():
                 return
-            builder, last_t = _Builder(segment), builder.last_t
-            builder.last_t = last_t
+            before, builder = builder, _Builder(segment)
+            builder.last_t, builder.expected = before.last_t, before.expected
     if builder.seq or offset:
         yield builder.batch(offset)
 

@@ -105,6 +105,7 @@ def _has_parts(value: Any) -> bool:
 class _State:
     def __init__(self) -> None:
         self.record = 0
+        self.led = -1  # record whose leading bindings were taken before its events
         self.seq = 0
         self.values: dict[Key, tuple[Bound, int]] = {}
         self.counts: dict[int, int] = {}  # values kept of each binding in this block
@@ -117,7 +118,7 @@ class _State:
     def copy(self) -> _State:
         other = _State()
         other.record, other.seq, other.elided = self.record, self.seq, self.elided
-        other.full, other.passed = self.full, self.passed
+        other.full, other.passed, other.led = self.full, self.passed, self.led
         other.values, other.counts, other.ran = dict(self.values), dict(self.counts), dict(self.ran)
         other.base = self.base
         return other
@@ -176,11 +177,11 @@ class Ledger:
 
     def _advance(self, seq: int, cancelled: Callable[[], bool]) -> bool:
         timeline, state = self._timeline, self._state
-        while state.seq < seq and state.record < timeline.records():
-            place = timeline.place(state.record)
-            if place.seq >= seq:
+        while state.record < timeline.records():
+            place, end = timeline.place(state.record), timeline.end_of(state.record)
+            # A record without events (bindings alone) at the position belongs before it.
+            if place.seq > seq or (place.seq == seq and end > seq):
                 break
-            end = timeline.end_of(state.record)
             done = self._record(state, place.type, place.seq, min(seq, end))
             if seq < end:
                 state.seq = seq
@@ -190,7 +191,18 @@ class Ledger:
             if cancelled():
                 return False
         state.seq = max(state.seq, seq)
+        self._lead(state, seq)
         return True
+
+    def _lead(self, state: _State, seq: int) -> None:
+        """Takes the bindings that stand before the first event of the next record: they came before it."""
+        if state.record >= self._timeline.records() or state.led == state.record:
+            return
+        place = self._timeline.place(state.record)
+        if place.type == "lines" and place.seq == seq:
+            stream = self._moments.stream(state.record)
+            self._values(state, stream, seq, 0, stream.events[0] if stream.events else len(stream.ids))
+            state.led = state.record
 
     def _save(self, state: _State, done: int) -> None:
         self._work += done
@@ -225,12 +237,17 @@ class Ledger:
 
     def _lines(self, state: _State, stream: Stream, first: int, start: int, stop: int) -> None:
         events = stream.events
-        low = events[start - first] if start > first and start - first < len(events) else 0
+        led = start > first or state.led == state.record
+        low = events[start - first] if led and start - first < len(events) else 0
         high = events[stop - first] if stop - first < len(events) else len(stream.ids)
         chosen = events[start - first : stop - first]
         ids = stream.ids
         state.ran.update(zip((ids[i] for i in chosen), range(start, stop), strict=False))
-        values = stream.valued
+        self._values(state, stream, first, low, high)
+
+    def _values(self, state: _State, stream: Stream, first: int, low: int, high: int) -> None:
+        """Takes the values of the entries low..high-1 of a record whose first event is `first`."""
+        events, ids, values = stream.events, stream.ids, stream.valued
         index = bisect_right(values, low - 1)
         while index < len(values) and values[index] < high:
             entry = values[index]

@@ -96,16 +96,15 @@ class Session:
             post.damaged(clean(f"{type(error).__name__}: {error}"))
 
     def _scan_all(self, post: Post) -> None:
-        last = len(self._chain) - 1
+        last, stopped = len(self._chain) - 1, self._stop.is_set
         finished = False
-        offset = 0
+        offset = expected = 0
         for segment, link in enumerate(self._chain):
-            own = segment == last
-            for batch in scan(
-                link.path, segment=segment, limit=self._limits[segment], cancelled=self._stop.is_set
-            ):
-                if self._stop.is_set():
+            own, limit = segment == last, self._limits[segment]
+            for batch in scan(link.path, segment=segment, limit=limit, expected=expected, cancelled=stopped):
+                if stopped():
                     return
+                expected = batch.end_seq if batch.seq else expected
                 if own:
                     offset = batch.next_offset
                     finished = finished or "run.finished" in batch.types
@@ -115,9 +114,9 @@ class Session:
             if self._chain[last].path.stat().st_size <= offset:
                 continue
             for batch in scan(
-                self._chain[last].path, segment=last, offset=offset, cancelled=self._stop.is_set
+                self._chain[last].path, segment=last, offset=offset, expected=expected, cancelled=stopped
             ):
-                offset = batch.next_offset
+                offset, expected = batch.next_offset, batch.end_seq if batch.seq else expected
                 finished = finished or "run.finished" in batch.types
                 post.indexed(batch, more=False)
 

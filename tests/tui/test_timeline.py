@@ -10,7 +10,7 @@ from coda.viewer.widgets import TextPane
 from tests.support import traces
 from tests.tui.conftest import Open
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ class TimelineScreen(LookupScreen):
     @property
     def busy(self) -> bool:
         """True while something that changes the screen is under way; for tests and the spinner."""
-        resting = self._rest is not None
+        resting = self._rest is not None or self._refreshing
         return resting or not self.session.complete or not all(t.idle for t in self._threads.values())
 
     # --- the scanning thread posts here --------------------------------------------------------

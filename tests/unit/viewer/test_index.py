@@ -54,6 +54,15 @@ def test_damage_names_the_byte_and_keeps_what_came_before(tmp_path: Path) -> Non
     assert str(sum(map(len, lines[:6]))) in caught.value.message
 
 
+def test_a_gap_in_the_numbers_is_damage(tmp_path: Path) -> None:
+    path = traces.program_trace(tmp_path / "t.jsonl")
+    lines = path.read_bytes().splitlines(keepends=True)
+    del lines[4]
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(LogError, match="event 4 where event 3 was expected"):
+        list(scan(path))
+
+
 def test_a_limit_ends_a_parent_where_the_fork_left(tmp_path: Path) -> None:
     path = traces.program_trace(tmp_path / "t.jsonl")
     (batch,) = scan(path, limit=10)

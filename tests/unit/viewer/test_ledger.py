@@ -63,6 +63,29 @@ def test_going_back_gives_the_same_as_going_forward(program: Session) -> None:
     assert rising == falling[::-1]
 
 
+def test_a_value_bound_by_a_call_is_known_before_the_next_line(program: Session) -> None:
+    # The binding stands at the head of the record that follows the answer, before its first event.
+    line = next(
+        seq for seq in range(program.timeline.count)
+        if (found := program.moments.at(seq)).statement is not None and found.statement.line == 18
+    )  # fmt: skip
+    for position in (line, line + 1):
+        ledger = ledger_of(program)
+        assert known(ledger, position)["answer"][:2] == ("", ["a", "b"])
+    assert "answer" not in known(ledger_of(program), line - 1)
+
+
+def test_every_position_agrees_with_the_reader(program: Session) -> None:
+    ledger = ledger_of(program)
+    values: dict[str, object] = {}
+    for event in program.trace.events():
+        values.update(dict(event.bound))
+        snapshot = ledger.at(event.seq)
+        assert snapshot is not None
+        assert {item.name: item.value for item in snapshot.names} == values
+        assert all(times <= 4 for times in ledger._state.counts.values())
+
+
 def test_a_global_bound_in_a_function_is_the_modules(tmp_path: Path, opened: Opened) -> None:
     session = opened(loop_trace(tmp_path / "t.jsonl"))
     names = known(ledger_of(session), session.timeline.count)

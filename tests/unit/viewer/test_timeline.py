@@ -4,7 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from coda.log import BlockFinished, BlockStarted, RunStarted, ToolCalled, ToolReturned
+from coda.log import (
+    BlockFinished,
+    BlockStarted,
+    ForkApplied,
+    Header,
+    Parent,
+    RunFinished,
+    RunStarted,
+    ToolCalled,
+    ToolReturned,
+    TraceWriter,
+)
 from coda.viewer.session import Session
 from coda.viewer.text import plain
 from coda.viewer.timeline import BLOCK, CALL, TURN, Timeline
@@ -114,6 +125,24 @@ def test_a_fork_reads_as_one_run(tmp_path: Path, opened: Opened) -> None:
     row = session.row(session.row_of(20))
     assert plain(row.label).startswith("forked at 20")
     assert session.moments.at(18).type == "line"
+
+
+def test_a_fork_of_a_fork_leaves_before_its_parent_did(tmp_path: Path, opened: Opened) -> None:
+    root = traces.program_trace(tmp_path / "p.jsonl")
+    child = traces.fork_trace(tmp_path / "f.jsonl", root, 20)
+    with TraceWriter(
+        tmp_path / "g.jsonl",
+        Header(run="r3", parent=Parent(run="20260314T180000-e5f6a7", path="f.jsonl", seq=10, position="10")),
+        first_seq=10,
+        clock=traces.ticking(),
+    ) as out:
+        out.append(ForkApplied(parent="20260314T180000-e5f6a7", position="10"))
+        out.append(RunFinished(outcome="ok"))
+    session = opened(tmp_path / "g.jsonl")
+    assert child.exists()
+    assert session.timeline.count == session.trace.count() == 12
+    assert session.timeline.finished
+    assert session.moments.at(10).type == "fork.applied"
 
 
 def test_density_counts_every_effect_once(program: Session) -> None:
