@@ -20,7 +20,7 @@ from coda.forking.difference import Blocks, CallChange, Change, Counts, Diff, Di
 from coda.forking.ends import Ends, compare_files, compare_output, ends_of
 from coda.forking.places import places_of
 from coda.forking.reading import Reading, Scoped, Side, bound_before, read_both
-from coda.forking.strands import LINE, Bound, Strand, digest, parts, shared_prefix
+from coda.forking.strands import BOUND, LINE, Bound, Strand, digest, parts, shared_prefix
 from coda.log import (
     ForkApplied,
     Trace,
@@ -30,8 +30,6 @@ from coda.log import (
 LISTED = 100
 _CALLS = frozenset({"tool.called", "process.started", "llm.requested", "net.connected"})
 _ANSWERS = frozenset({"tool.returned", "process.finished", "llm.responded"})
-# What a line may have taken its value from: named in place of the line when it differs.
-_SOURCES = _ANSWERS | {"file.read", "effect"}
 
 
 class _Pair(NamedTuple):
@@ -40,9 +38,25 @@ class _Pair(NamedTuple):
     a: Strand
     b: Strand
     matches: list[Match]
+    bound: bytes
+    """For each number, whether it is a value that was bound."""
 
     def gaps(self) -> Iterator[tuple[int, int, int, int]]:
-        return gaps(self.matches, len(self.a.tokens), len(self.b.tokens))
+        """What only one side has. Values alone are none: the limit of values came earlier there."""
+        for a, a_end, b, b_end in gaps(self.matches, len(self.a.tokens), len(self.b.tokens)):
+            a, b = self.event(self.a, a, a_end), self.event(self.b, b, b_end)
+            if a < a_end or b < b_end:
+                yield a, a_end, b, b_end
+
+    def event(self, strand: Strand, at: int, end: int) -> int:
+        """The next index from `at` on that is an event."""
+        while at < end and self.bound[strand.tokens[at]]:
+            at += 1
+        return at
+
+    def events(self, strand: Strand, start: int, stop: int) -> int:
+        """How many events there are between two indexes."""
+        return stop - start - sum(self.bound[token] for token in strand.tokens[start:stop])
 
     def changed(self) -> Iterator[tuple[int, int]]:
         """Indexes of the steps that both have with another value."""
@@ -52,6 +66,11 @@ class _Pair(NamedTuple):
             for at in range(size):
                 if self.a.values[a + at] != self.b.values[b + at]:
                     yield a + at, b + at
+
+    def changed_counts(self) -> tuple[int, int]:
+        """How many events, and how many bound values, both have with another value."""
+        values = [self.bound[self.a.tokens[a]] for a, _ in self.changed()]
+        return len(values) - sum(values), sum(values)
 
 
 def diff(a: Trace, b: Trace) -> Diff:
@@ -83,7 +102,8 @@ class _Comparison:
         self.kinds = reading.words.kinds
         self.line_numbers = bytearray(kind.type == LINE for kind in self.kinds)
         shapes = [kind.shape for kind in self.kinds]
-        self.pairs = [_Pair(x, y, align(x.tokens, y.tokens, shapes)) for x, y in self._strands()]
+        bound = bytes(kind.type == BOUND for kind in self.kinds)
+        self.pairs = [_Pair(x, y, align(x.tokens, y.tokens, shapes), bound) for x, y in self._strands()]
 
     def _strands(self) -> Iterator[tuple[Strand, Strand]]:
         """Gives the strands to align: what is outside of blocks, then each pair of blocks."""
@@ -134,28 +154,13 @@ class _Comparison:
             for gap in pair.gaps():
                 found.append((_order(pair, gap[0], gap[2]), pair, gap, True))
                 break
-            changed = self._first_changed(pair)
-            if changed is not None:
-                a_at, b_at = changed
+            for a_at, b_at in pair.changed():
                 found.append((_order(pair, a_at, b_at), pair, (a_at, a_at + 1, b_at, b_at + 1), False))
+                break
         if not found:
             return None, None
         _, pair, gap, is_path = min(found, key=lambda entry: entry[0])
         return pair, self._spot(pair, gap, "path" if is_path else "value")
-
-    def _first_changed(self, pair: _Pair) -> tuple[int, int] | None:
-        """The first step with another value; an answer rather than the line that bound it."""
-        first: tuple[int, int] | None = None
-        for a_at, b_at in pair.changed():
-            if first is None:
-                first = a_at, b_at
-            elif self._lines(pair.a, first[0] + 1, a_at + 1):
-                break
-            elif self.kinds[pair.a.tokens[a_at]].type in _SOURCES:
-                return a_at, b_at
-            if not self.line_numbers[pair.a.tokens[first[0]]]:
-                break
-        return first
 
     def _spot(self, pair: _Pair, gap: tuple[int, int, int, int], kind: str) -> _Spot:
         a_at, a_end, b_at, b_end = gap
@@ -183,7 +188,11 @@ class _Comparison:
         if last is None:
             for a_at, b_at in pair.changed():
                 last = a_at + 1, b_at + 1
-        if last is None or last[0] >= len(pair.a.tokens) or last[1] >= len(pair.b.tokens):
+        if last is None:
+            return None
+        a_size, b_size = len(pair.a.tokens), len(pair.b.tokens)
+        last = pair.event(pair.a, last[0], a_size), pair.event(pair.b, last[1], b_size)
+        if last[0] >= a_size or last[1] >= b_size:
             return None
         return _Spot("join", pair.a.seq(last[0]), pair.b.seq(last[1]))
 
@@ -201,14 +210,16 @@ class _Comparison:
     def _counts(self, calls: list[_Call]) -> Counts:
         a_only = b_only = a_lines = b_lines = same = other = 0
         for pair in self.pairs:
-            same += sum(match.size for match in pair.matches)
-            other += sum(1 for _ in pair.changed())
+            same += sum(pair.events(pair.a, match.a, match.a + match.size) for match in pair.matches)
+            events, values = pair.changed_counts()
+            same, other = same - events, other + events + values
             for a_at, a_end, b_at, b_end in pair.gaps():
-                a_only, b_only = a_only + a_end - a_at, b_only + b_end - b_at
+                a_only += pair.events(pair.a, a_at, a_end)
+                b_only += pair.events(pair.b, b_at, b_end)
                 a_lines += self._lines(pair.a, a_at, a_end)
                 b_lines += self._lines(pair.b, b_at, b_end)
         return Counts(
-            same=self.start + same - other, a_only=a_only, b_only=b_only, a_only_lines=a_lines,
+            same=self.start + same, a_only=a_only, b_only=b_only, a_only_lines=a_lines,
             b_only_lines=b_lines, other_values=other, calls=len(calls),
         )  # fmt: skip
 

@@ -85,7 +85,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     a_only_lines: int
     b_only_lines: int
     other_values: int
-    """Events that both have with another value or answer."""
+    """Values bound, and answers, that differ in steps that both have."""
     calls: int
     """Calls added, removed or answered otherwise, listed or not."""
 

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from coda.errors import LogError
+from coda.forking.align import Shape
 from coda.forking.strands import (
+    BOUND,
     LINE,
     SKIPPED,
     Bound,
@@ -35,6 +37,7 @@ from coda.forking.units import (
 )
 from coda.log import (
     CODES,
+    Binding,
     BlockFinished,
     BlockInfo,
     BlockStarted,
@@ -47,6 +50,7 @@ from coda.log import (
 )
 
 OUTPUT_LIMIT_CHARS = 4_000_000
+_HEADS = frozenset({"for", "asyncfor", "with", "asyncwith", "try", "trystar", "match"})
 _CALLS = frozenset({"tool.called", "process.started"})
 _ANSWERS = frozenset({"tool.returned", "process.finished"})
 
@@ -58,13 +62,23 @@ class Scoped(NamedTuple):
     name: str
 
 
+class Site(NamedTuple):
+    """A place where values are captured."""
+
+    key: Scoped
+    number: int
+    """Number in the vocabulary."""
+    statement: int
+    """Number of the statement that binds; -1 when it is captured at the head of a body."""
+
+
 class Names(NamedTuple):
     """What the numbers in the `lines` records of one run mean."""
 
     statements: dict[int, int]
     """Statement id to number in the vocabulary."""
-    bindings: dict[int, Scoped]
-    """Binding id to the name that is bound."""
+    bindings: dict[int, Site]
+    """Binding id to what it captures."""
 
 
 class Scope(NamedTuple):
@@ -113,6 +127,7 @@ class Side:
         self.output_chars: Counter[str] = Counter()
         self.assumed = 0
         self._start = 0
+        self._latest: dict[int, int] = {}  # number of a statement to its latest event
         self._open: dict[int, int] = {}  # calls without an answer yet: event to number
         self._codes = trace.header.codes or CODES
 
@@ -158,14 +173,15 @@ class Side:
 
     def _lines(self, part: Part, record: Lines, strand: Strand) -> None:
         """Unpacks a batch; the hot loop of a comparison."""
-        statements, bindings = self.names.statements, self.names.bindings
+        statements, bindings, latest = self.names.statements, self.names.bindings, self._latest
         seq, values = record.seq, iter(record.vals)
         with_lines = self.scope.lines
         for entry in record.ids:
             number = statements.get(entry)
             if number is not None:
                 if with_lines and part.start <= seq < part.stop:
-                    strand.add_line(seq, number)
+                    strand.add(seq, number, 0)
+                    latest[number] = seq
                 seq += 1
             elif entry < 0:
                 if part.start <= seq < part.stop:
@@ -176,9 +192,10 @@ class Side:
             elif entry in bindings:
                 value = next(values)
                 if self._start < seq <= part.stop:  # it belongs to the event before
-                    number = self.bindings.add(entry, bindings[entry], value, seq - 1)
+                    site = bindings[entry]
+                    number = self.bindings.add(entry, site.key, value, seq - 1)
                     if self.scope.values:
-                        strand.mix(number)
+                        strand.add_bound(latest.get(site.statement, seq), site.number, number)
             else:
                 raise LogError(
                     f"damaged trace: event {seq}: statement {entry} is in no table; see coda check",
@@ -189,9 +206,11 @@ class Side:
         kind, name = self._codes.get(code, ("effect", f"code {code}"))
         if kind in SKIPPED:
             return
-        strand.add(seq, self._number(kind, name, [name]), digest([value]))
         if kind == "output":
             self.say(name, value)
+            if not self.scope.lines:
+                return  # its pieces are those of the buffer, not of the program
+        strand.add(seq, self._number(kind, name, [name]), digest([value]))
 
     def say(self, stream: str, text: Any) -> None:
         """Keeps text that was printed, up to a limit."""
@@ -270,9 +289,28 @@ def _name(
             names[side].statements[table.base + at] = number
         first = table.base + len(table.statements)
         for at, binding in enumerate(table.bindings):
-            function = table.functions[table.statements[binding.statement].function]
-            scope = function if key[0] == "block" else f"{unit.name}:{function}"
-            names[side].bindings[first + at] = Scoped(scope, binding.name)
+            names[side].bindings[first + at] = _site(
+                key, unit, binding, names[side].statements, words, depths
+            )
+
+
+def _site(
+    key: tuple[str, object],
+    unit: Unit,
+    binding: Binding,
+    statements: dict[int, int],
+    words: Vocabulary,
+    depths: list[Shape],
+) -> Site:
+    row = unit.table.statements[binding.statement]
+    function = unit.table.functions[row.function]
+    scope = function if key[0] == "block" else f"{unit.name}:{function}"
+    statement = statements[unit.table.base + binding.statement]
+    shape = Shape(depths[binding.statement].depth + 1, False)
+    number = words.number((statement, binding.name), Kind(BOUND, binding.name, shape))
+    # Targets of compound statements and arguments are captured at the head of the body that they feed.
+    at_head = row.kind in _HEADS or binding.name not in row.stores
+    return Site(Scoped(scope, binding.name), number, -1 if at_head else statement)
 
 
 def bound_before(trace: Trace, names: Names, stop: int) -> dict[Scoped, Bound]:
@@ -284,10 +322,10 @@ def bound_before(trace: Trace, names: Names, stop: int) -> dict[Scoped, Bound]:
             continue
         seq, values = part.record.seq, iter(part.record.vals)
         for entry in part.record.ids:
-            if (key := names.bindings.get(entry)) is not None:
+            if (site := names.bindings.get(entry)) is not None:
                 value = next(values)
                 if seq <= stop:
-                    bindings.add(entry, key, value, seq - 1)
+                    bindings.add(entry, site.key, value, seq - 1)
                 continue
             seq += 1
             if entry < 0:

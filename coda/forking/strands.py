@@ -28,7 +28,7 @@ from coda.log import (
     Unknown,
 )
 
-LINE = "line"
+LINE, BOUND = "line", "bound"
 _encode = msgspec.json.Encoder(order="deterministic").encode
 # As `object.__repr__` writes them: `<Session object at 0x7f3a...>`. No two runs have the same.
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{6,}>")
@@ -130,7 +130,6 @@ class Strand:
         self._starts: list[int] = []
         self._seqs: list[int] = []
         self._next = -1
-        self._line = 0
 
     def add(self, seq: int, token: int, value: int, *, n: int = 1) -> None:
         """Appends an event; seq may leave out numbers, n counts those that it stands for."""
@@ -146,18 +145,13 @@ class Strand:
         """Number of the last event; -1 before the first."""
         return self.tokens[-1] if self.tokens else -1
 
-    def add_line(self, seq: int, token: int) -> None:
-        """Appends a line; what is bound from now on counts as its value."""
-        self._line = len(self.tokens)
-        self.add(seq, token, 0)
-
-    def mix(self, value: int) -> None:
-        """Adds a value to the last line: a binding has no number of its own.
-
-        Not to the last event, which may be the answer to a call that the line made.
-        """
-        if self.values:
-            self.values[self._line] = hash((self.values[self._line], value))
+    def add_bound(self, seq: int, token: int, value: int) -> None:
+        """Appends a value that was bound. It is no event: `seq` is that of the statement it belongs to."""
+        self._starts.append(len(self.tokens))
+        self._seqs.append(seq)
+        self._next = -1
+        self.tokens.append(token)
+        self.values.append(value)
 
     def seq(self, index: int) -> int:
         """Gives the event number of the event at an index; at the end, one after the last."""

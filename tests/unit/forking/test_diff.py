@@ -377,3 +377,39 @@ def test_numbers_after_elided_statements_are_those_of_the_run(tmp_path: Path) ->
     found = diff(a, b)
     assert found.calls[0].a is not None
     assert a.event(found.calls[0].a.seq).type == "tool.returned"
+
+
+def test_a_loop_variable_is_no_value_of_the_line_before_it(tmp_path: Path) -> None:
+    source = "limit = ask(0)\nfor n in range(8):\n    if n > limit:\n        kept = n\n"
+    a = record(tmp_path / "a.jsonl", source, answer=lambda question: 3)
+    b = record(tmp_path / "b.jsonl", source, run="r2", answer=lambda question: 5)
+    found = diff(a, b)
+    assert found.counts.other_values == 2  # the answer, and `limit` that was bound to it
+    assert (found.counts.a_only_lines, found.counts.b_only_lines) == (2, 0)
+
+
+def test_a_limit_of_values_that_came_earlier_is_no_difference(tmp_path: Path) -> None:
+    # Sixty-four turns of `w` are recorded; in `a` twenty more come first, and use them up.
+    source = (
+        "def f(v):\n    w = v\n    return w\nmore = ask(0)\nfor n in range(more):\n    f(-1)\n"
+        "for n in range(100):\n    f(n)\n"
+    )
+    a = record(tmp_path / "a.jsonl", source, answer=lambda question: 20)
+    b = record(tmp_path / "b.jsonl", source, run="r2", answer=lambda question: 0)
+    found = diff(a, b)
+    assert (found.counts.a_only, found.counts.b_only) == (60, 0)
+    assert found.counts.other_values == 2  # the answer, and `more`
+    exact = {change.name: change.exact for change in found.variables}
+    assert exact == {"more": True, "v": False, "w": False}
+
+
+def test_output_without_lines_is_compared_as_text(tmp_path: Path) -> None:
+    def run(name: str, *pieces: str) -> Trace:
+        recorder = Recorder(tmp_path / f"{name}.jsonl", run=name, level="effects")
+        for piece in pieces:
+            recorder.drain((-1, piece))
+        return recorder.finish("ok")
+
+    assert diff(run("one", "a\n", "b\n"), run("two", "a\nb\n")).equal
+    found = diff(open_trace(tmp_path / "one.jsonl"), run("three", "a\nc\n"))
+    assert found.output == {"stdout": ("@@ -1,2 +1,2 @@", " a", "-b", "+c")}
