@@ -505,7 +505,8 @@ WORLD = [
         start, mono = time.time(), time.monotonic()
         time.sleep(0.002)
         print(time.time() >= start, time.monotonic() - mono >= 0.002, now() >= start)
-        print(type(datetime.datetime.now()) is datetime.datetime, datetime.date.today() >= datetime.date(2020, 1, 1))
+        print(type(datetime.datetime.now()) is datetime.datetime)
+        print(datetime.date.today() >= datetime.date(2020, 1, 1))
         aware = datetime.datetime.now(datetime.timezone.utc)
         print(aware.tzinfo, aware - aware, time.strftime("%Y") >= "2020", time.localtime().tm_year >= 2020)
         class Timer:
@@ -615,7 +616,8 @@ WORLD = [
             print("timeout", error.cmd)
         subprocess.run(["sh", "-c", "echo made > made.txt"])
         print(open("made.txt").read(), os.system("true"))
-        print(subprocess.run(["cat"], input=b"abc", stdout=subprocess.PIPE).stdout, subprocess.getoutput("echo x"))
+        print(subprocess.run(["cat"], input=b"abc", stdout=subprocess.PIPE).stdout)
+        print(subprocess.getoutput("echo x"))
         print(subprocess.run(["sh", "-c", "echo $X"], env={"X": "given"}, capture_output=True).stdout)
         print(subprocess.run(["pwd"], cwd="sub", capture_output=True, text=True).stdout.strip()[-3:])
         with open("to.txt", "w") as f:
@@ -758,7 +760,8 @@ ENDS = [
         "grouped",
         """
         try:
-            raise ExceptionGroup("group", [ValueError(1), TypeError(2), ExceptionGroup("in", [KeyError("k")])])
+            inner = ExceptionGroup("in", [KeyError("k")])
+            raise ExceptionGroup("group", [ValueError(1), TypeError(2), inner])
         except* ValueError as group:
             print("values", group.exceptions)
         except* TypeError:
@@ -870,7 +873,7 @@ LAYOUT = [
         "print('unused')\n",
         files={
             "pkg/__init__.py": "print('package')\n",
-            "pkg/tool.py": "import sys\nfrom . import other\nprint(__name__, __package__, sys.argv[1:], other.X)\n",
+            "pkg/tool.py": "import sys\nfrom .other import X\nprint(__name__, sys.argv[1:], X)\n",
             "pkg/other.py": "X = 1\n",
         },
         module="pkg.tool",
