@@ -96,6 +96,7 @@ class TraceWriter:
         self._origin = clock()
         self._seal_bytes = seal_bytes
         self._sealed_at = 0
+        self._last_t = 0
         self._sha256 = hashlib.sha256()
         self._lock = threading.RLock()
         self._fd = _create(self.path, force)
@@ -137,8 +138,7 @@ class TraceWriter:
             batch: list[tuple[Record, bytes]] = []
             for record in records:
                 force(record, "seq", seq)
-                if record.t < 0:
-                    force(record, "t", self._clock() - self._origin)
+                force(record, "t", self._time(record.t))
                 batch.append((record, encode(record)))
                 seq += count_of(record)
             self._put(b"".join(line for _, line in batch))
@@ -160,8 +160,7 @@ class TraceWriter:
         """
         with self._lock:
             first = self.next_seq
-            if t < 0:
-                t = self._clock() - self._origin
+            t = self._time(t)
             tail = b"" if block is None else b',"block":%d' % block
             line = b'{"type":"lines","seq":%d,"t":%d,"n":%d,"ids":%b,"vals":%b%b}\n' % (
                 first, t, n, ids, vals, tail,
@@ -202,6 +201,12 @@ class TraceWriter:
             self.next_seq += head.count
             self._after([] if isinstance(record, Unknown) else [(record, line)])
         return head
+
+    def _time(self, t: int) -> int:
+        """The time of the next record: as given, or now; never before that of the last one."""
+        # Host and worker read one clock, but the worker's messages arrive after what the host saw meanwhile.
+        self._last_t = max(self._last_t, t if t >= 0 else self._clock() - self._origin)
+        return self._last_t
 
     def _after(self, batch: list[tuple[Record, bytes]]) -> None:
         if self.on_append is not None:

@@ -60,6 +60,7 @@ class Answering:
         self._end_seq = 0
         self._written: set[str] = set()
         self._cut = False
+        self._broken_off: str | None = None
 
     # --- blocks --------------------------------------------------------------------------------
 
@@ -69,6 +70,7 @@ class Answering:
         self._index = 0
         self._end_seq = tape.end_seq
         self._cut = tape.finished is None
+        self._broken_off = _why_broken_off(tape)
         self._path = PathMatcher(self.units, self.matcher, compare_lines=self._compare_lines)
 
     def end(self) -> None:
@@ -84,9 +86,22 @@ class Answering:
         self.outputs += self._path.outputs
         self._path.lines = self._path.values = self._path.outputs = 0
 
+    def begin_loose(self, items: list[Event], end_seq: int) -> None:
+        """The worker is about to do what it did before the first block (finding a module)."""
+        self._items = items
+        self._index = 0
+        self._end_seq = end_seq
+        self._cut = False
+        self._path = PathMatcher(self.units, self.matcher, compare_lines=self._compare_lines)
+
     def at_fork(self) -> bool:
         """True when the next recorded thing is a fork's change."""
-        return isinstance(self._next("a fork"), ForkApplied)
+        item = self._peek()
+        self._path.advance()
+        if isinstance(item, ForkApplied) and self._path.is_level():
+            self._next("a fork")
+            return True
+        return False
 
     def pass_fork(self) -> None:
         """The fork's change was applied: what follows is the fork's own."""
@@ -108,9 +123,17 @@ class Answering:
                 self._pass(item)
             self._index += 1
         path.advance()
-        if path.needs_more() and not self._at_stop():
-            self._next("other statements")
-            raise Diverged(f"diverged at event {self._here()}: the log goes on otherwise", seq=self._here())
+        if not path.exceeds() or self._at_stop():
+            return
+        if self._peek() is None and self._broken_off is not None:
+            raise MissingEffect(
+                f"{self._broken_off} (event {self._end_seq}); a replay cannot stop at the same instant",
+                seq=self._end_seq,
+            )
+        if not path.exceeds():
+            return
+        self._next("other statements")
+        raise Diverged(f"diverged at event {self._here()}: the log goes on otherwise", seq=self._here())
 
     def observe(self, message: Observe) -> None:
         """Compares an observation with what was recorded."""
@@ -156,6 +179,12 @@ class Answering:
 
     def _next(self, what: str) -> Event | None:
         """The next record that the worker must cause, after everything before it was compared."""
+        found = self._peek()
+        self._path.settle(at=found.seq if found is not None else self._end_seq, what=what)
+        return found
+
+    def _peek(self) -> Event | None:
+        """The next record that the worker must cause; what comes before it is expected from now on."""
         while self._index < len(self._items):
             item = self._items[self._index]
             if isinstance(item, (Lines, Elided)):
@@ -165,9 +194,7 @@ class Answering:
             else:
                 self._pass(item)
             self._index += 1
-        found = self._items[self._index] if self._index < len(self._items) else None
-        self._path.settle(at=found.seq if found is not None else self._end_seq, what=what)
-        return found
+        return self._items[self._index] if self._index < len(self._items) else None
 
     def _here(self) -> int:
         return self._items[self._index].seq if self._index < len(self._items) else self._end_seq
@@ -312,6 +339,16 @@ class Answering:
             f"diverged at event {seq} or before: the replay asks for an observation that is not there",
             seq=seq,
         )
+
+
+def _why_broken_off(tape: BlockTape) -> str | None:
+    """Why a block ended in the middle, when it was not by itself."""
+    block = tape.started.block
+    if tape.finished is None:
+        return f"the log ends inside block {block}"
+    if tape.finished.outcome in ("interrupted", "killed"):
+        return f"block {block} was {tape.finished.outcome} from outside"
+    return None
 
 
 def _said(kind: str, data: dict[str, Any]) -> str:

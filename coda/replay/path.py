@@ -33,27 +33,30 @@ class _Side:
         self.vals: deque[Any] = deque()
         self.texts: deque[_Text] = deque()
         self.total = 0
+        self._pending: deque[Any] = deque()
 
     def add(self, ids: list[int], vals: list[Any], seq: int, bindings: list[int]) -> list[int]:
-        """Takes a chunk in; output is set aside with its place. Gives the ids without output."""
-        if not (OUTPUT_CODES[0] in ids or OUTPUT_CODES[1] in ids):
+        """Takes a chunk in; output is set aside with its place. Gives the ids without output.
+
+        Values may come earlier than the entries that they belong to, never later.
+        """
+        pending = self._pending
+        pending.extend(vals)
+        takes_value = set(bindings)
+        if not pending or not (takes_value or min(ids, default=0) < 0):
             self.total += len(ids)
-            self.vals.extend(vals)
             return ids
         kept: list[int] = []
-        values = iter(vals)
         number = seq
-        takes_value = set(bindings)
         for ident in ids:
             if ident in OUTPUT_CODES:
-                self._add_text(_Text(self.total, ident, next(values), number))
+                self._add_text(_Text(self.total, ident, pending.popleft(), number))
             else:
                 kept.append(ident)
                 self.total += 1
                 if ident < 0 or ident in takes_value:
-                    self.vals.append(next(values))
+                    self.vals.append(pending.popleft())
             number += ident not in takes_value
-        self.vals.extend(values)
         return kept
 
     def _add_text(self, new: _Text) -> None:
@@ -169,6 +172,16 @@ class PathMatcher:
                 self._recorded.popleft()
                 self._offset = 0
         del waiting[:done]
+
+    def exceeds(self) -> bool:
+        """True when the replay has done more than was recorded so far."""
+        if self._wanted is not None:
+            return self._counted.total() > self._wanted.total()
+        return self.needs_more()
+
+    def is_level(self) -> bool:
+        """True when the replay has done exactly the statements that were recorded so far."""
+        return not self._recorded and not self._waiting and self._wanted is None
 
     def settle(self, *, at: int, what: str) -> None:
         """At an effect or the block's end both sides must have come to the same place.

@@ -18,7 +18,18 @@ from typing import Any
 import msgspec
 
 from coda.errors import Diverged, ForkError, MissingEffect, ReplayError, SandboxError, UsageError
-from coda.log import Event, ForkApplied, Position, RunStarted, Table, ToolDeclared, Trace, Units
+from coda.log import (
+    Event,
+    ForkApplied,
+    Import,
+    Lines,
+    Position,
+    RunStarted,
+    Table,
+    ToolDeclared,
+    Trace,
+    Units,
+)
 from coda.replay.answering import Answering
 from coda.replay.compare import Matcher
 from coda.replay.private import PrivateCopy
@@ -64,6 +75,7 @@ class Session:
             if isinstance(placed.record, ToolDeclared)
         }
         self._forks: list[tuple[ForkApplied, Stop | None]] = []
+        self._loose: list[Event] = []
         self.flags = 0
         self._tapes: Iterator[BlockTape | Event] = block_tapes(trace)
         self.last_block = _last_block(trace)
@@ -169,6 +181,8 @@ class Session:
                 return
             elif isinstance(tape, ForkApplied):
                 self.apply(tape.changes)
+            elif isinstance(tape, (Lines, Import)):
+                self._loose.append(tape)
         self.at_seq = self.trace.count()
 
     def _put_back(self, tape: BlockTape | Event, seq: int) -> None:
@@ -233,7 +247,9 @@ class Session:
         if started.table is None:
             return
         if self.started.module is not None and self.blocks_done == 0:
+            self.boundary.begin_loose(self._loose, started.seq)
             self.engine.inspect("locate", boundary=self.boundary, module=self.started.module)
+            self.boundary.end()
         message = Prepare(
             block=started.block,
             source=started.source,

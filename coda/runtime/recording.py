@@ -177,7 +177,7 @@ class Recording:
             raise SandboxError("the worker sent fewer values than its statements bind")
         lines = len(ids) - codes - bound
         if self.lines_in_block + lines > self._line_limit:
-            self._elide(ids, vals, message.t)
+            self._elide(ids, vals, message.t, plain=not codes and not bound)
         else:
             n = len(ids) - bound
             self.writer.append_lines(
@@ -226,10 +226,22 @@ class Recording:
         if self._echo is not None:
             self._echo(stream, text.encode(self._encoding, "backslashreplace"))
 
-    def _elide(self, ids: list[int], vals: list[Any], t: int) -> None:
-        """Past the limit statements are counted, while values and observations stay."""
+    def _elide(self, ids: list[int], vals: list[Any], t: int, *, plain: bool) -> None:
+        """Past the limit statements are counted, while values and observations stay.
+
+        Args:
+            ids: entries of the stream.
+            vals: their values.
+            t: when they arrived.
+            plain: they are statements alone.
+        """
         bindings = self._bindings
         room = max(0, self._line_limit - self.lines_in_block)
+        if plain and not room:
+            self.writer.append(
+                Elided(n=len(ids), counts=tuple(Counter(ids).most_common()), block=self.block, t=t)
+            )
+            return
         kept: list[int] = []
         counts: Counter[int] = Counter()
         for ident in ids:

@@ -23,6 +23,9 @@ GC_CODE = -16
 OUTPUT_CODES = (-1, -2)
 _FLUSH_SECONDS = 0.005
 _COALESCE_CHARS = 4096
+_CHUNK_ENTRIES = 1 << 18
+# More than this waiting to be sent, and agent code waits too: the buffer's memory is bounded.
+_THROTTLE_ENTRIES = 1 << 21
 # Containers made since the last collection after which the flusher asks for one (R16).
 _COLLECT_AFTER = 300_000
 
@@ -39,6 +42,18 @@ class CollectingBuffer(Buffer):
         recorder = type(self).recorder
         self.__class__ = Buffer  # type: ignore[assignment]  # back to the plain buffer
         recorder.collect()
+
+
+class ThrottlingBuffer(Buffer):
+    """Swapped in while more has gathered than can be sent: each statement waits its turn."""
+
+    __slots__ = ()
+    recorder: Recorder
+
+    def append(self, ident: int, /) -> None:
+        """Appends, and waits until the flusher has caught up."""
+        list.append(self, ident)
+        type(self).recorder.wait_for_room()
 
 
 class Recorder:
@@ -61,6 +76,9 @@ class Recorder:
         self._collect_class = type(
             "CollectingBuffer", (CollectingBuffer,), {"__slots__": (), "recorder": self}
         )
+        self._throttle_class = type(
+            "ThrottlingBuffer", (ThrottlingBuffer,), {"__slots__": (), "recorder": self}
+        )
         self._stop = False
         self._may_collect = False
 
@@ -77,7 +95,11 @@ class Recorder:
             self._sleep(_FLUSH_SECONDS)
             try:
                 if self.lines:
+                    if len(self.lines) > _THROTTLE_ENTRIES and type(self.lines) is Buffer:
+                        self.lines.__class__ = self._throttle_class
                     self.drain()
+                    if type(self.lines) is self._throttle_class and len(self.lines) < _THROTTLE_ENTRIES:
+                        self.lines.__class__ = Buffer
                 if self._may_collect and gc.get_count()[0] > _COLLECT_AFTER and not gc.isenabled():
                     self._ask_for_collection()
             except OSError:
@@ -90,6 +112,11 @@ class Recorder:
             gc.collect()
         elif type(self.lines) is Buffer:
             self.lines.__class__ = self._collect_class
+
+    def wait_for_room(self) -> None:
+        """Holds the calling thread while too much is waiting to be sent."""
+        while len(self.lines) > _THROTTLE_ENTRIES and not self.busy():
+            self._sleep(_FLUSH_SECONDS)
 
     def collect(self) -> None:
         """Collects garbage and notes the place in the stream."""
@@ -143,8 +170,9 @@ class Recorder:
             del lines[: len(ids)]
             vals = values[:]
             del values[: len(vals)]
-            if ids or vals:
-                self._send_stream(ids, vals)
+            for start in range(0, len(ids), _CHUNK_ENTRIES):
+                self._send_stream(ids[start : start + _CHUNK_ENTRIES], vals)
+                vals = []
 
     def _send_stream(self, ids: list[int], vals: list[Any]) -> None:
         try:
