@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from coda.cli.options import force_option, output_option
+from coda.cli.telemetry import live_export
 from coda.errors import CodaError, UsageError
 from coda.log import open_trace
 from coda.runtime import BlockResult, Cell, Prepare, Program, Sandbox, split_cells
@@ -64,9 +65,8 @@ def command(
             program=facts,
             timeout_s=timeout,
             echo=_echo,
-            on_append=None,
         )
-        with sandbox:
+        with sandbox, live_export(sandbox.writer.path):
             if content is not None and facts.main is not None:
                 sandbox.read_main(facts.main, content)
             status = _run(sandbox, cells, facts)

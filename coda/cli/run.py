@@ -8,6 +8,7 @@ import click
 
 from coda.cli.options import force_option, json_option, output_option
 from coda.cli.render import Printer, say
+from coda.cli.telemetry import live_export
 from coda.errors import CodaError, SandboxError, UsageError
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def command(
         timeout_s=timeout_s,
         force=force,
         on_progress=_show,
+        around=live_export,
     )
     result = agent.run(task)
     if result.error is not None and not isinstance(result.error, CodaError):

@@ -77,7 +77,9 @@ def _in_block(text: str, number: int, step: int, trace: Trace) -> Position:
                 return Position(event.seq)
             seen += 1
         last = event
-    total = block.finished.lines if block.finished is not None else None
+    # At level `effects` no statement was counted.
+    counted = block.finished is not None and trace.started.level != "effects"
+    total = block.finished.lines if block.finished is not None and counted else None
     if last is None and (total is None or step < total):
         # No line has a number (level `effects`): count from the start of the block.
         return Position(block.seq, step)

@@ -202,6 +202,9 @@ class Session:
     def _run_block(self, tape: BlockTape, position: Position | None) -> bool:
         """Runs one block; True when it stands still at the position."""
         self.block = tape
+        if tape.started.table is None:
+            self._refuse(tape)
+            return False
         where = BlockMap(tape, self.units)
         forks = [item for item in tape.items if isinstance(item, ForkApplied)]
         stops = [where.stop_at(Position(item.seq)) for item in forks]
@@ -244,8 +247,6 @@ class Session:
     def _prepare(self, tape: BlockTape, stops: list[Stop | None]) -> None:
         started = tape.started
         known = [stop for stop in stops if stop is not None]
-        if started.table is None:
-            return
         if self.started.module is not None and self.blocks_done == 0:
             self.boundary.begin_loose(self._loose, started.seq)
             self.engine.inspect("locate", boundary=self.boundary, module=self.started.module)
@@ -268,6 +269,36 @@ class Session:
             raise ReplayError(
                 f"block {started.block} compiles to other statements than recorded: "
                 f"the trace was made by coda {self.started.coda}, whose numbering differs"
+            )
+
+    def _refuse(self, tape: BlockTape) -> None:
+        """A block that did not compile must not compile again, with the same words."""
+        started = tape.started
+        prepared = self.engine.prepare(
+            Prepare(
+                block=started.block,
+                source=started.source,
+                file=started.file,
+                first_line=started.first_line,
+                flags=self.flags,
+                top_level_await=self.started.kind != "exec",
+                docstring=started.block == 1,
+            ),
+            self.boundary,
+        )
+        self.blocks_done += 1
+        recorded = tape.error
+        if prepared.error is None or recorded is None:
+            raise Diverged(
+                f"diverged at event {started.seq}: block {started.block}, which did not compile, does now",
+                seq=started.seq,
+            )
+        said = [str(prepared.error.get(name, "")) for name in ("type", "message", "traceback")]
+        if not self.matcher.same([recorded.kind, recorded.message, recorded.traceback], said):
+            raise Diverged(
+                f"diverged at event {recorded.seq}: the log has {recorded.kind}: {recorded.message}; "
+                f"the replay has {said[0]}: {said[1]}",
+                seq=recorded.seq,
             )
 
     def _run_message(self, tape: BlockTape, stops: list[Stop | None], target: Stop | None) -> Run:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,6 +78,7 @@ class Agent:
         timeout_s: wall time of a block; None: no limit (for a sandbox of its own).
         force: replace an existing trace (for a sandbox of its own).
         on_progress: told of each step.
+        around: entered with the trace's path while a run is being recorded (live export).
 
     Raises:
         TypeError: an argument for a sandbox of its own was given beside a sandbox.
@@ -98,6 +100,7 @@ class Agent:
         timeout_s: float | None = None,
         force: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
+        around: Callable[[Path], AbstractContextManager[None]] | None = None,
     ) -> None:
         if isinstance(max_turns, bool) or not isinstance(max_turns, int) or max_turns < 1:
             raise ValueError(f"an agent needs at least one turn; got max_turns={max_turns!r}")
@@ -117,6 +120,7 @@ class Agent:
             )
         self._prompt = system_prompt
         self._on_progress = on_progress
+        self._around = around if around is not None else lambda _path: nullcontext()
         # What runs in one sandbox share: turns are numbered through, and ctx goes on.
         self._turns = 0
         self._known: frozenset[str] = frozenset()
@@ -137,7 +141,7 @@ class Agent:
             return _Run(self, self._sandbox, task).go()
         sandbox = Sandbox(task=task, model=self.model, kind="run", tools=self.tools, **self._own)
         # Leaving it by an exception closes the trace with `interrupted` or `error`.
-        with sandbox:
+        with sandbox, self._around(sandbox.writer.path):
             result = _Run(self, sandbox, task).go()
             sandbox.close(_OUTCOMES.get(result.finish_reason, result.finish_reason), text=result.text)
         return result

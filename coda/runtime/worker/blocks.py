@@ -156,17 +156,25 @@ class Blocks:
 
     def compile_module(self, name: str, path: str, data: bytes) -> CodeType:
         """Compiles a module of the workspace and tells the host of it."""
-        source = importlib.util.decode_source(data)
-        with self._recorder.quiet():
-            compiled = compile_unit(
-                source,
-                filename=path,
-                base=self._next_id,
-                level=self._level,
-                lines=self._recorder.lines,
-                values=self._recorder.values,
-                value_limit=self._value_limit,
+        try:
+            source = importlib.util.decode_source(data)
+            with self._recorder.quiet():
+                compiled = compile_unit(
+                    source,
+                    filename=path,
+                    base=self._next_id,
+                    level=self._level,
+                    lines=self._recorder.lines,
+                    values=self._recorder.values,
+                    value_limit=self._value_limit,
+                )
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            # A replay needs the text of a module that cannot be compiled just as well.
+            self._recorder.observe(
+                "import", {"module": name, "path": path, "content": data, **self._units.where()}
             )
+            raise
+        with self._recorder.quiet():
             if compiled.table is not None:
                 self._next_id = compiled.table.end
             where = self._units.where()
@@ -259,7 +267,7 @@ class Blocks:
 
 def _stack_depth() -> int:
     # Before 3.12 the call of `exec` itself counts as well.
-    depth = 1 if sys.version_info < (3, 12) else 0
+    depth = 2 if sys.version_info < (3, 12) else 0
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         depth += 1

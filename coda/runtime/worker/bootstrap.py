@@ -106,6 +106,7 @@ class Worker:
         if replaying:
             stdin.answer = self.feed.take
         self.inspector.on_live = self._go_live
+        self.inspector.on_pause = self._pause
         self._stdin = stdin
         sys.meta_path.insert(0, AfterImport(self.shims, {"subprocess": self.processes.adapt}))
         folders = [config.root]
@@ -131,6 +132,11 @@ class Worker:
         self.audit.replaying = False
         self._stdin.answer = None
         self.recorder.allow_collection(True)
+
+    def _pause(self, paused: bool) -> None:
+        """While the state is looked at, clocks and streams of agent code are not the run's."""
+        self.feed.paused = paused
+        self.control.muted = paused
 
     def _bind(self) -> list[str]:
         """Puts coda's names into the namespace."""

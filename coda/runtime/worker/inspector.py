@@ -40,11 +40,15 @@ class Inspector:
         self._namespace = namespace
         self._ctx = ctx
         self.bound: set[str] = set()
+        self.on_pause: Callable[[bool], None] = _ignore
+        """Told when looking begins and ends."""
         self.on_live: Callable[[int], None] = _nothing
         self._inspecting = False
 
     def stop(self) -> None:
         """Stands still before a statement until the host says to go on."""
+        if self._inspecting:
+            return  # an expression ran into it: that is not the run
         frame = self._units.innermost()
         line, file = (frame.f_lineno, frame.f_code.co_filename) if frame else (None, None)
         self._recorder.send(Stopped(line, file))
@@ -67,11 +71,13 @@ class Inspector:
         if isinstance(message, Answer) or not isinstance(message, Inspect):
             raise RuntimeError(f"message out of turn: {type(message).__name__}")
         self._inspecting = True
+        self.on_pause(True)
         try:
-            with self._recorder.quiet():
+            with self._recorder.looking():
                 reply = self._answer(message)
         finally:
             self._inspecting = False
+            self.on_pause(False)
         self._recorder.channel.send(reply)
 
     @property
@@ -180,6 +186,10 @@ class Inspector:
 
     def _shown(self, values: dict[str, Any]) -> dict[str, Any]:
         return {str(name): show(value, limit=_SHORT_BYTES) for name, value in values.items()}
+
+
+def _ignore(_paused: bool) -> None:
+    """Until the worker says what looking means for its streams and clocks."""
 
 
 def _nothing(_wall_ns: int) -> None:

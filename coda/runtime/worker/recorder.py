@@ -12,7 +12,8 @@ import _thread
 import gc
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from coda.log import to_envelope
@@ -81,6 +82,7 @@ class Recorder:
         )
         self._stop = False
         self._may_collect = False
+        self._looking = False
 
     # --- threads -------------------------------------------------------------------------------
 
@@ -140,6 +142,19 @@ class Recorder:
         """Context in which what this thread does is not recorded."""
         return _Quiet(self.exempt, self._get_ident())
 
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Context in which the state is looked at: nothing is sent, and what ran leaves no trace."""
+        with self._lock, self.quiet():
+            lines, values = len(self.lines), len(self.values)
+            self._looking = True
+            try:
+                yield
+            finally:
+                self._looking = False
+                del self.lines[lines:]
+                del self.values[values:]
+
     # --- sending -------------------------------------------------------------------------------
 
     def now(self) -> int:
@@ -189,10 +204,14 @@ class Recorder:
 
     def observe(self, kind: str, data: dict[str, Any]) -> None:
         """Tells the host of something that needs no answer."""
+        if self._looking:
+            return
         self.send(Observe(kind, data, self.now()))
 
     def request(self, kind: str, data: dict[str, Any]) -> Answer:
         """Asks the host and waits; while it holds the answer back, it may inspect the worker."""
+        if self._looking:
+            raise PermissionError(f"nothing crosses the boundary while the state is looked at: {kind}")
         with self._asking:
             self.send(Request(kind, data, self.now()))
             while True:

@@ -47,6 +47,8 @@ class Feed:
         self._next = 0
         self._stop_before = -1
         self.live = False
+        self.paused = False
+        """The state is being looked at: what a `__repr__` asks is no observation."""
 
     def load(self, answers: list[tuple[int, Any]], stop_before: int) -> None:
         """Starts a block with its answers."""
@@ -121,6 +123,8 @@ class AnsweringClock(RecordingClock):
     def __call__(self) -> Any:
         """Answers as the builtin would."""
         feed = self._feed
+        if feed.paused:
+            return self._real() + (self._offset or 0)
         if not feed.live:
             answer = feed.take(self._code)
             if not feed.live:
@@ -153,6 +157,8 @@ class Sleep(Shim):
 
     def __call__(self, seconds: Any, /) -> None:
         """Answers as the builtin would."""
+        if self._feed.paused:
+            return
         if self._replaying and not self._feed.live:
             self._feed.take(SLEEP_CODE)
             if not self._feed.live:
@@ -412,6 +418,7 @@ class Shims:
             self._seed_random(module)
         elif name == "uuid":
             module._generate_time_safe = None
+            module.uuid1 = _uuid1_without_chance(module.uuid1, self.seed)
             module._node = self.seed & 0xFFFFFFFFFFFF | 1 << 40
 
     def _give_real_clock(self, module: Any) -> None:
@@ -452,6 +459,18 @@ class Shims:
         environ.__dict__.update(_coda_recorder=self.recorder, _coda_seen={})
         environ.__class__ = RecordedEnviron
         os.getenv.__globals__["environ"] = environ
+
+
+def _uuid1_without_chance(real: Any, seed: int) -> Any:
+    """`uuid1` that does not draw its clock sequence from the agent's own generator."""
+
+    def uuid1(node: Any = None, clock_seq: Any = None) -> Any:
+        return real(node, seed >> 48 & 0x3FFF if clock_seq is None else clock_seq)
+
+    uuid1.__doc__ = real.__doc__
+    uuid1.__module__ = "uuid"
+    uuid1.__qualname__ = "uuid1"
+    return uuid1
 
 
 class AfterImport:

@@ -27,6 +27,7 @@ class OutputControl:
         self.written = {-1: 0, -2: 0}
         self._stop = stop
         self._armed: tuple[int, int] | None = None
+        self.muted = False
 
     def begin(self, stop_at: tuple[str, int] | None) -> None:
         """Starts a block; `stop_at` is (stream, characters)."""
@@ -34,7 +35,9 @@ class OutputControl:
         self._armed = (STREAMS[stop_at[0]], stop_at[1]) if stop_at else None
 
     def write(self, code: int, text: Any) -> None:
-        """Records one write."""
+        """Records one write; while the state is being looked at there is none."""
+        if self.muted:
+            return
         if self._armed is not None and self._armed[0] == code and self.written[code] >= self._armed[1]:
             self._armed = None
             self._stop()
@@ -94,6 +97,7 @@ class RecordedOutput(io.TextIOWrapper):
             raise ValueError("I/O operation on closed file.")
         if not text.isascii():
             text.encode(self.encoding, self.errors or "strict")
+        self.buffer.flush()  # bytes that were written before come first
         if text:
             self._control.write(self._code, text if type(text) is str else str.__str__(text))
         return len(text)
@@ -136,16 +140,24 @@ class RecordedInput(io.RawIOBase):
         return len(data)
 
 
+def _errors_of(stream: Any, default: str) -> str:
+    """How the interpreter itself would treat what its encoding cannot hold, in this locale."""
+    errors = getattr(stream, "errors", None)
+    return errors if isinstance(errors, str) else default
+
+
 def install_streams(
     recorder: Recorder, control: OutputControl, *, tty: list[bool], encoding: str
 ) -> RecordedInput:
     """Replaces the three standard streams of this process."""
     raw = RecordedInput(recorder, tty=tty[0])
-    stdin = io.TextIOWrapper(io.BufferedReader(raw, 1 << 16), encoding=encoding)
+    stdin = io.TextIOWrapper(
+        io.BufferedReader(raw, 1 << 16), encoding=encoding, errors=_errors_of(sys.stdin, "strict")
+    )
     for name in ("stdin", "__stdin__"):
         setattr(sys, name, stdin)
     for name, fd, is_tty, errors in (
-        ("stdout", 1, tty[1], "strict"),
+        ("stdout", 1, tty[1], _errors_of(sys.stdout, "strict")),
         ("stderr", 2, tty[2], "backslashreplace"),
     ):
         stream = RecordedOutput(control, name=name, fd=fd, tty=is_tty, encoding=encoding, errors=errors)
