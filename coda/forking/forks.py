@@ -254,10 +254,9 @@ class _Fork:
         """Nothing was changed: every recorded answer still holds, so the rest is replayed and compared."""
         session = self.session
         session.go_on()
-        outcome = "stopped"
+        ended = self.parent.finished
+        outcome = ended.outcome if ended is not None else "stopped"
         for record in self.rest:
-            if isinstance(record, RunFinished):
-                outcome = record.outcome
             cause = getattr(record, "cause", None)
             # The fork's own first event moved every later number by one.
             shifted = {"cause": cause + 1} if cause is not None and cause >= self.first_seq else {}

@@ -62,6 +62,8 @@ class Pool:
         self._matcher = Matcher()
         self._calls = list(_calls_of(records, live))
         self._used: set[int] = set()
+        # Pure calls are answered whenever they come: only the others have an order.
+        self._order = [index for index, found in enumerate(self._calls) if not self._is_pure(found.call)]
         self._next = 0
         self.changed_by: str | None = None
         """What made the recorded answers doubtful: the first difference, in words."""
@@ -79,8 +81,8 @@ class Pool:
         if self.changed_by is None:
             self.changed_by = self._difference(call, effect, written)
             if self.changed_by is None:
-                found = self._calls[self._next]
-                self._used.add(self._next)
+                found = self._calls[self._order[self._next]]
+                self._used.add(self._order[self._next])
                 self._next += 1
                 return Given(found, False) if found.answer is not None else None
             if effect == "read":
@@ -90,16 +92,16 @@ class Pool:
 
     def take_changed(self, call: ToolCalled | ProcessStarted) -> None:
         """The user gave another answer to this call: it is used up, the ones after it stay as they are."""
-        if self._next < len(self._calls) and self._same(self._calls[self._next].call, call):
-            self._used.add(self._next)
+        if self._next < len(self._order) and self._same(self._calls[self._order[self._next]].call, call):
+            self._used.add(self._order[self._next])
             self._next += 1
 
     def _difference(
         self, call: ToolCalled | ProcessStarted, effect: str, written: Mapping[str, str | None]
     ) -> str | None:
-        if self._next >= len(self._calls):
+        if self._next >= len(self._order):
             return f"{describe(call)} was not called in the parent after that point"
-        recorded = self._calls[self._next]
+        recorded = self._calls[self._order[self._next]]
         if not self._same(recorded.call, call):
             return f"{describe(call)} was called where the parent called {describe(recorded.call)}"
         for path in sorted(recorded.files.keys() | written.keys()):
@@ -116,8 +118,10 @@ class Pool:
                 self._used.add(index)
                 return Given(recorded, assumed)
             last = recorded
-        is_pure = isinstance(call, ToolCalled) and self._effects.get(call.name) == "pure"
-        return Given(last, assumed) if last is not None and is_pure else None
+        return Given(last, assumed) if last is not None and self._is_pure(call) else None
+
+    def _is_pure(self, call: ToolCalled | ProcessStarted) -> bool:
+        return isinstance(call, ToolCalled) and self._effects.get(call.name) == "pure"
 
     def _same(self, a: ToolCalled | ProcessStarted, b: ToolCalled | ProcessStarted) -> bool:
         return type(a) is type(b) and self._matcher.same(_identity(a), _identity(b))

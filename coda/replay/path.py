@@ -25,6 +25,16 @@ class _Text(NamedTuple):
     seq: int
 
 
+class _Chunk(NamedTuple):
+    """A recorded `lines` record that was not compared yet."""
+
+    kept: list[int]
+    """Its entries without output."""
+    seq: int
+    ids: list[int]
+    """All its entries."""
+
+
 class _Side:
     """One side's entries that were not compared yet."""
 
@@ -87,7 +97,7 @@ class PathMatcher:
         self._compare_lines = compare_lines
         self._there = _Side()
         self._here = _Side()
-        self._recorded: deque[tuple[list[int], int]] = deque()
+        self._recorded: deque[_Chunk] = deque()
         self._offset = 0
         self._waiting: list[int] = []
         self._wanted: Counter[int] | None = None
@@ -104,8 +114,8 @@ class PathMatcher:
         if isinstance(record, Elided):
             if self._wanted is None:
                 self._wanted = Counter()
-                for ids, _ in self._recorded:
-                    self._wanted.update(ids[self._offset :])
+                for chunk in self._recorded:
+                    self._wanted.update(chunk.kept[self._offset :])
                     self._offset = 0
                 self._recorded.clear()
             self._wanted.update(dict(record.counts))
@@ -117,7 +127,7 @@ class PathMatcher:
         if self._wanted is not None:
             self._wanted.update(kept)
         elif kept:
-            self._recorded.append((kept, record.seq))
+            self._recorded.append(_Chunk(kept, record.seq, ids))
 
     def happened(self, ids: list[int], vals: list[Any]) -> None:
         """Adds what the replay did next."""
@@ -151,7 +161,7 @@ class PathMatcher:
         return self._wanted is None and len(self._waiting) > self._left()
 
     def _left(self) -> int:
-        return sum(len(ids) for ids, _ in self._recorded) - self._offset
+        return sum(len(chunk.kept) for chunk in self._recorded) - self._offset
 
     def advance(self) -> None:
         """Compares as much as both sides have. Raises Diverged at the first difference."""
@@ -160,12 +170,13 @@ class PathMatcher:
         done = 0
         waiting = self._waiting
         while done < len(waiting) and self._recorded:
-            ids, seq = self._recorded[0]
+            chunk = self._recorded[0]
+            ids = chunk.kept
             size = min(len(ids) - self._offset, len(waiting) - done)
             there = ids[self._offset : self._offset + size]
             here = waiting[done : done + size]
             if there != here:
-                self._differ(there, here, ids, seq)
+                self._differ(there, here, chunk)
             done += size
             self._offset += size
             if self._offset == len(ids):
@@ -198,9 +209,9 @@ class PathMatcher:
                 )
             self._wanted, self._counted = None, Counter()
         if self._recorded:
-            ids, seq = self._recorded[0]
-            expected = self._describe(ids[self._offset])
-            number = seq + self._events_before(ids, self._offset)
+            chunk = self._recorded[0]
+            expected = self._describe(chunk.kept[self._offset])
+            number = self._seq_of(chunk, self._offset)
             raise _diverged(number, expected, what)
         if self._waiting:
             raise _diverged(at, "nothing more before it", self._describe(self._waiting[0]))
@@ -234,14 +245,22 @@ class PathMatcher:
 
     # --- saying it -----------------------------------------------------------------------------
 
-    def _differ(self, there: list[int], here: list[int], ids: list[int], seq: int) -> None:
+    def _differ(self, there: list[int], here: list[int], chunk: _Chunk) -> None:
         index = next(i for i, (a, b) in enumerate(zip(there, here, strict=True)) if a != b)
-        number = seq + self._events_before(ids, self._offset + index)
+        number = self._seq_of(chunk, self._offset + index)
         raise _diverged(number, self._describe(there[index]), self._describe(here[index]))
 
-    def _events_before(self, ids: list[int], limit: int) -> int:
-        bindings = set(self._bindings_in(ids))
-        return sum(1 for ident in ids[:limit] if ident not in bindings)
+    def _seq_of(self, chunk: _Chunk, index: int) -> int:
+        """Number of the event that the entry `index` of a chunk is, or that it belongs to."""
+        bindings = set(self._bindings_in(chunk.ids))
+        seq = chunk.seq
+        for ident in chunk.ids:
+            if ident not in OUTPUT_CODES:
+                if index == 0:
+                    break
+                index -= 1
+            seq += ident not in bindings
+        return seq
 
     def _describe(self, ident: int) -> str:
         if ident < 0:
