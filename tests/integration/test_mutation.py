@@ -115,7 +115,7 @@ def entry(rows: list[Row], units: Units, wanted: Callable[[int, Any], bool]) -> 
 
 def next_compared(rows: list[Row], seq: int) -> int:
     """The first event after `seq` that is not in a batch of lines: there, all before it was compared."""
-    return min(row["seq"] for row in rows if row.get("seq", -1) > seq and row["type"] != "lines")
+    return min(int(row["seq"]) for row in rows if row.get("seq", -1) > seq and row["type"] != "lines")
 
 
 def verdict_on(trace: Path, to: Path, change: Callable[[list[Row], Units, Path], int]) -> tuple[Verdict, Hit]:
@@ -134,6 +134,10 @@ def verdict_on(trace: Path, to: Path, change: Callable[[list[Row], Units, Path],
 Change = Callable[[list[Row], Units, Path], int]
 
 
+def _seven(text: str) -> str:
+    return text.replace("total 7", "total 1")
+
+
 def coded(code: int, new: Any) -> Change:
     """Changes the first value of a stream code."""
 
@@ -141,9 +145,10 @@ def coded(code: int, new: Any) -> Change:
         def changed(value: Any) -> Any:
             return new(value) if callable(new) else new
 
-        row, _, place, seq = entry(
-            rows, units, lambda ident, value: ident == code and changed(value) != value
-        )
+        def wanted(ident: int, value: Any) -> bool:
+            return ident == code and bool(changed(value) != value)
+
+        row, _, place, seq = entry(rows, units, wanted)
         row["vals"][place] = changed(row["vals"][place])
         return seq
 
@@ -319,7 +324,7 @@ def test_the_command_exits_3_and_names_the_event(program: Path, tmp_path: Path, 
 
     def change(rows: list[Row]) -> None:
         units = Units(Trace(program).units())
-        hits.append(coded(-1, lambda text: text.replace("total 7", "total 1"))(rows, units, tmp_path))
+        hits.append(coded(-1, _seven)(rows, units, tmp_path))
 
     trace = doctored(program, tmp_path / "changed.jsonl", change)
     ran = coda("replay", "--verify", trace)

@@ -41,11 +41,11 @@ class Program(NamedTuple):
     """Folder to stand in, below the workspace."""
 
     @property
-    def argv(self) -> list[str]:
-        """What follows `python` or `coda exec`."""
+    def main(self) -> list[str]:
+        """What is to run, as `python` and `coda exec` both take it."""
         if self.module is not None:
-            return ["-m", self.module, *self.args]
-        return [os.path.relpath(self.file, self.cwd), *self.args]
+            return ["-m", self.module]
+        return [os.path.relpath(self.file, self.cwd)]
 
 
 class Ended(NamedTuple):
@@ -71,11 +71,13 @@ def run_both(program: Program, folder: Path, *, level: str = "values") -> Pair:
     """Runs a program plainly and recorded, each time in `folder/work` made anew."""
     work, trace = folder / "work", folder / "trace.jsonl"
     _lay_out(program, work)
-    plain = _run([sys.executable, *program.argv], program, work)
+    plain = _run([sys.executable, *program.main, *program.args], program, work)
     left_plain = contents(work)
     _lay_out(program, work)
     command = [sys.executable, "-m", "coda", "exec", "--quiet", "--force", "--root", str(work)]
-    command += ["--record", level, "-o", str(trace), *program.argv]
+    command += ["--record", level, "-o", str(trace), *program.main]
+    if program.args:
+        command += ["--", *program.args]  # what follows is the program's alone
     recorded = _run(command, program, work)
     return Pair(plain, recorded, trace, left_plain, contents(work))
 
