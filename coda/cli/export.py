@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from coda import __version__
 from coda.cli.options import json_option, trace_argument
@@ -19,6 +20,22 @@ from coda.errors import UsageError
 if TYPE_CHECKING:
     from coda.collector import Budget
     from coda.log import Trace
+
+
+class ExportAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What `coda export` sent."""
+
+    run: str
+    trace_id: str
+    endpoint: str
+    """Without credentials."""
+    spans: int
+    """How many the backend acknowledged."""
+    refused: int
+    """How many it received and refused."""
+    batches: int
+    reason: str
+    """The backend's words about what it refused."""
 
 
 @click.command(short_help="Send a trace as OpenTelemetry spans.")
@@ -61,7 +78,7 @@ def command(trace: str, otlp: str | None, line_spans: str, dry_run: bool, as_jso
         return _dry_run(printer, opened, budget, opted_in, as_json)
     done = export(opened, otlp, version=__version__, budget=budget, opted_in=opted_in)
     if as_json:
-        printer.json("export", done._asdict())
+        printer.json("export", ExportAnswer(**done._asdict()))
     else:
         printer.line(f"{done.spans} spans of run {done.run} to {done.endpoint} (trace {done.trace_id})")
     if done.refused:

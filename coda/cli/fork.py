@@ -11,6 +11,7 @@ from typing import Any
 import click
 import msgspec
 
+from coda.cli.answers import ForkAnswer
 from coda.cli.options import (
     at_option,
     color_option,
@@ -83,7 +84,7 @@ def command(
     )
     printer = Printer(color=color, show_secrets=show_secrets)
     if as_json:
-        printer.json("fork", _data(made))
+        printer.json("fork", ForkAnswer.of(made))
     else:
         _print(printer, made)
     return 0
@@ -125,16 +126,3 @@ def _print(printer: Printer, made: ForkResult) -> None:
         printer.line(f"{made.assumed} recorded answers were assumed to hold")
     relative = os.path.relpath(made.path)
     printer.line(f"fork: {made.path if relative.startswith('..') else relative}")
-
-
-def _data(made: ForkResult) -> dict[str, Any]:
-    return {
-        "path": str(made.path),
-        "position": made.position,
-        "outcome": made.outcome,
-        "frontier": made.frontier,
-        "assumed": made.assumed,
-        "changes": [dict(change) for change in made.changes],
-        "identical": not made.changes and made.diff.equal,
-        "diff": made.diff.to_json(),
-    }

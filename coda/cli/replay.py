@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from coda.cli.answers import ReplayAnswer
 from coda.cli.options import color_option, json_option, trace_argument
 from coda.cli.render import Printer, Styled
 from coda.errors import Diverged
@@ -30,7 +31,7 @@ def command(trace: str, verify: bool, trust: bool, as_json: bool, color: str) ->
     verdict = replay(opened, trust=trust)
     printer = Printer(color=color)
     if as_json:
-        printer.json("replay", _data(verdict, opened.run, opened.count()))
+        printer.json("replay", ReplayAnswer.of(verdict, run=opened.run, events=opened.count()))
     else:
         _print(printer, verdict, str(opened.path))
     return 0 if verdict.faithful else 3
@@ -57,31 +58,3 @@ def _print(printer: Printer, verdict: Verdict, path: str) -> None:
     )
     for note in verdict.notes:
         printer.line(f"  note        {note}")
-
-
-def _data(verdict: Verdict, run: str, events: int) -> dict[str, object]:
-    problem = verdict.diverged
-    return {
-        "run": run,
-        "faithful": verdict.faithful,
-        "events": events,
-        "diverged": None
-        if problem is None
-        else {
-            "kind": type(problem).__name__,
-            "seq": problem.facts.get("seq"),
-            "message": problem.message,
-        },
-        "compared": {
-            "blocks": verdict.blocks,
-            "effects": verdict.effects,
-            "lines": verdict.lines,
-            "values": verdict.values,
-            "outputs": verdict.outputs,
-        },
-        "renamed": verdict.renamed,
-        "uncompared": list(verdict.uncompared),
-        "isolation": verdict.isolation,
-        "layers": list(verdict.layers),
-        "notes": list(verdict.notes),
-    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from coda.cli.options import force_option, json_option, output_option
 from coda.cli.render import Printer, say
@@ -13,6 +14,7 @@ from coda.errors import CodaError, SandboxError, UsageError
 
 if TYPE_CHECKING:
     # For the type alone: the runtime is imported when the command runs.
+    from coda.runtime import RunResult
     from coda.runtime.agent import Progress
 
 
@@ -97,7 +99,7 @@ def command(
         raise SandboxError(f"the model's client failed: {result.error}") from result.error
     printer = Printer()
     if as_json:
-        printer.json("run", {**result._asdict(), "trace": str(result.trace), "error": _text(result.error)})
+        printer.json("run", _answer(result))
     elif result.done:
         for line in result.text.strip("\n").split("\n"):
             printer.line(line)
@@ -118,8 +120,28 @@ def _why(reason: str, text: str) -> str:
     return text if reason == "error" else ""
 
 
-def _text(error: Exception | None) -> str | None:
-    return None if error is None else str(error)
+class RunAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """How an agent's run went, as `coda run --json` prints it."""
+
+    text: str
+    """The answer; when there is none, the last reply of the model, or what went wrong."""
+    turns: int
+    finish_reason: str
+    """`done`, `turn_limit`, `token_cut` or `error`."""
+    blocks: int
+    """How many blocks ran."""
+    input_tokens: int
+    output_tokens: int
+    trace: str
+    """Path of the trace."""
+    error: str | None
+    """What went wrong with the model."""
+
+
+def _answer(result: RunResult) -> RunAnswer:
+    facts = result._asdict()
+    error = None if result.error is None else str(result.error)
+    return RunAnswer(**{**facts, "trace": str(result.trace), "error": error})
 
 
 def _show(progress: Progress) -> None:

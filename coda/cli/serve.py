@@ -9,11 +9,22 @@ import time
 from pathlib import Path
 
 import click
+import msgspec
 
 from coda import __version__
 from coda.cli.options import json_option
 from coda.cli.render import Printer, say
 from coda.errors import UsageError
+
+
+class Serving(msgspec.Struct, frozen=True, kw_only=True):
+    """Where `coda serve` serves; printed before it begins."""
+
+    url: str
+    token: str | None
+    """The random token; null when the caller gave one, which is not repeated."""
+    runs: str
+    """The run directory."""
 
 
 def _usable(token: str) -> bool:
@@ -75,7 +86,7 @@ def command(
     # The user's own secret is not repeated; a random one is shown, or nobody could ever use it.
     printer = Printer(show_secrets=True)
     if as_json:
-        printer.json("serve", {"url": address, "token": None if token else secret, "runs": str(runs)})
+        printer.json("serve", Serving(url=address, token=None if token else secret, runs=str(runs)))
     else:
         printer.line(f"serving {runs} at {address}")
         if not token:

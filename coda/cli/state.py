@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-import msgspec
 
 from coda.cli.options import at_option, color_option, json_option, secrets_option, trace_argument
 from coda.cli.render import Printer, Styled
@@ -35,7 +34,7 @@ def command(
     state = state_at(opened, opened.position(at), exprs=exprs, trust=trust)
     printer = Printer(color=color, show_secrets=show_secrets)
     if as_json:
-        printer.json("state", msgspec.to_builtins(state))
+        printer.json("state", state)
     else:
         _print(printer, state)
     return 0

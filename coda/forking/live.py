@@ -46,7 +46,7 @@ class ForkBoundary:
 
     def stream(self, message: Stream) -> None:
         """Records statements, values and coded observations."""
-        self.recording.stream(Stream(message.ids, message.vals, -1))
+        self.recording.stream(Stream(message.packed, message.vals, -1))
 
     def observe(self, message: Observe) -> None:
         """Records an observation."""

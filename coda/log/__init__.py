@@ -3,7 +3,7 @@
 from coda.log.blobs import BlobStore
 from coda.log.check import Damage, Report, check_trace
 from coda.log.codec import decode_record
-from coda.log.decoding import from_envelope, is_exact
+from coda.log.decoding import first_inexact, from_envelope, is_exact
 from coda.log.describing import describe
 from coda.log.display import mask, mask_data, sanitise
 from coda.log.events import (
@@ -164,6 +164,7 @@ __all__ = [
     "describe",
     "encode_text",
     "find_run",
+    "first_inexact",
     "first_line_of",
     "from_envelope",
     "has_docstring",

@@ -27,17 +27,22 @@ _INEXACT: Final = frozenset({"opaque", "summary", "blob"})
 
 def is_exact(data: Any) -> bool:
     """Tells whether an envelope holds the whole value: nothing opaque, summarised or kept elsewhere."""
+    return first_inexact(data) is None
+
+
+def first_inexact(data: Any) -> str | None:
+    """Gives the type's name of the first part of an envelope that is not whole; None when all is."""
     stack = [data]
     while stack:
         item = stack.pop()
         if type(item) is dict:
             tag = item.get("$")
             if tag is not None and (tag in _INEXACT or tag not in _DECODERS):
-                return False
+                return str(item.get("t", tag))
             stack.extend(item.values())
         elif type(item) is list or type(item) is tuple:
             stack.extend(item)
-    return True
+    return None
 
 
 def from_envelope(data: Any, *, load: Callable[[str], bytes] | None = None) -> Any:

@@ -52,7 +52,7 @@ class Answering:
         self.effects = self.lines = self.values = self.outputs = 0
         self.uncompared: list[str] = []
         self.stop_seq: int | None = None
-        self.next_id = 0
+        self._stop_id = max((unit.table.end for unit in units), default=0)
         self._compare_lines = compare_lines
         self._items: list[Event] = []
         self._index = 0
@@ -112,7 +112,7 @@ class Answering:
     def stream(self, message: Stream) -> None:
         """Compares statements, values and output with what was recorded."""
         path = self._path
-        path.happened(message.ids, message.vals)
+        path.happened(message.entries(self._stop_id), message.vals)
         while path.needs_more() and self._index < len(self._items):
             item = self._items[self._index]
             if isinstance(item, (Lines, Elided)):
@@ -330,7 +330,6 @@ class Answering:
                     f"diverged at event {item.seq}: module {item.module} has other statements than recorded",
                     seq=item.seq,
                 )
-            self.next_id = item.table.end
 
     def _clock_differs(self, data: dict[str, Any]) -> Diverged:
         item = self._next("an observation")

@@ -118,6 +118,8 @@ class PathMatcher:
                     self._wanted.update(chunk.kept[self._offset :])
                     self._offset = 0
                 self._recorded.clear()
+                self._counted.update(self._waiting)
+                self._waiting.clear()
             self._wanted.update(dict(record.counts))
             self.lines += record.n
             return

@@ -270,7 +270,7 @@ def feed_of(tape: BlockTape, units: Units) -> list[tuple[int, object]]:
     """The recorded answers of a block's coded observations, in order."""
     feed: list[tuple[int, object]] = []
     for item in tape.items:
-        if not isinstance(item, Lines) or not any(ident < 0 for ident in item.ids):
+        if not isinstance(item, Lines) or not item.ids or min(item.ids) >= 0:
             continue
         values = iter(item.vals)
         for ident in item.ids:

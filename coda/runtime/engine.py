@@ -152,7 +152,10 @@ class Engine:
 
     def run(self, message: Run, boundary: Boundary, *, timeout_s: float | None = None) -> Done | Stopped:
         """Runs a prepared block to its end, to a stop, or until the boundary holds a request back."""
-        self._channel.send(message)
+        try:
+            self._say(message)
+        except EOFError:
+            return Done(message.block, "killed", None, self._death(), 0, 0)
         return self._until_done(boundary, timeout_s, message.block)
 
     def resume(
@@ -223,6 +226,13 @@ class Engine:
             if pipe is not None:
                 pipe.close()
 
+    def _say(self, message: Any) -> None:
+        """Sends; a worker that is gone ends as if it had been heard to go."""
+        try:
+            self._channel.send(message)
+        except OSError as error:
+            raise EOFError from error
+
     # --- hearing -------------------------------------------------------------------------------
 
     def _expect(self, message: Any, boundary: Boundary, kind: type) -> Any:
@@ -258,6 +268,8 @@ class Engine:
                 return heard
             try:
                 self._dispatch(heard, boundary)
+            except EOFError:
+                return Done(block, "killed", None, self._death(), 0, 0)
             except Held as held:
                 self.held = held.request
                 return Stopped(held.request.data.get("line"), held.request.data.get("file"))
@@ -272,7 +284,7 @@ class Engine:
             if answer is HOLD:
                 raise Held(message)
             assert isinstance(answer, Answer)
-            self._channel.send(answer)
+            self._say(answer)
         else:
             raise SandboxError(
                 f"the worker failed: {_describe(message)}", detail=getattr(message, "detail", "")

@@ -159,14 +159,11 @@ class Recording:
 
     def stream(self, message: Stream) -> None:
         """Writes statements, values and coded observations."""
-        ids, vals = message.ids, message.vals
-        present = set(ids)
-        if present and max(present) >= self.next_id:
-            raise SandboxError("the worker sent statements that no table of this run has")
+        ids, vals = message.entries(self.next_id), message.vals
         codes = bound = 0
         if vals or self._carry:
             vals = self._carry + vals
-            codes, bound = self._takers(ids, present)
+            codes, bound = self._takers(ids, len(vals))
             self._carry = vals[codes + bound :]
             vals = vals[: codes + bound]
             if codes:
@@ -185,26 +182,24 @@ class Recording:
             )
         self.lines_in_block += lines
 
-    def _takers(self, ids: list[int], present: set[int]) -> tuple[int, int]:
+    def _takers(self, ids: list[int], values: int) -> tuple[int, int]:
         """How many stream codes and how many bindings there are: what takes a value.
 
-        Cost: looks at single entries only in the pieces that have some; a hot loop whose sites have
-        captured their share is passed over at C speed.
+        Cost: looks at single entries only up to the last one that takes a value; a hot loop whose sites
+        have captured their share is passed over at C speed.
         """
-        coded = {ident for ident in present if ident < 0}
-        binding = present & self._bindings
-        if not coded and not binding:
-            return 0, 0
+        bindings = self._bindings
         codes = bound = 0
         for start in range(0, len(ids), _PIECE):
-            piece = ids[start : start + _PIECE]
-            if len(ids) > _PIECE and coded.isdisjoint(piece) and binding.isdisjoint(piece):
-                continue
-            for ident in piece:
-                if ident in binding:
-                    bound += 1
-                elif ident < 0:
+            if codes + bound >= values:
+                rest = set(ids[start:])
+                if rest.isdisjoint(bindings) and min(rest) >= 0:
+                    break
+            for ident in ids[start : start + _PIECE]:
+                if ident < 0:
                     codes += 1
+                elif ident in bindings:
+                    bound += 1
         return codes, bound
 
     def _take_output(self, ids: list[int], vals: list[Any]) -> None:

@@ -16,12 +16,11 @@ from types import FrameType
 from typing import Any
 
 from coda.runtime.worker.recorder import Recorder
-from coda.runtime.worker.units import Units
+from coda.runtime.worker.units import OWN_FOLDER, Units
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _MACHINERY = ("<frozen importlib", "<frozen zipimport")
 _QUIET_READERS = (os.sep + "linecache.py", os.sep + "tokenize.py")
-_OWN = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
 _CHUNK = 1 << 20
 
 
@@ -82,7 +81,7 @@ class Audit:
         if isinstance(path, int) or path is None:
             return
         caller = sys._getframe(2).f_code.co_filename
-        if caller.startswith((*_MACHINERY, _OWN)):
+        if caller.startswith((*_MACHINERY, OWN_FOLDER)):
             return
         given, full = self._names(path)
         if caller.endswith(_QUIET_READERS) and not full.startswith(self._root):
@@ -189,7 +188,7 @@ class Audit:
         if not self.active or self._recorder.busy():
             return
         frame: FrameType | None = sys._getframe(1)
-        while frame is not None and frame.f_code.co_filename.startswith((*_MACHINERY, _OWN)):
+        while frame is not None and frame.f_code.co_filename.startswith((*_MACHINERY, OWN_FOLDER)):
             frame = frame.f_back
         if frame is not None and self._units.owns(frame):
             self._note("import", {"module": name})
@@ -230,7 +229,7 @@ class Audit:
     def _caller() -> str:
         """File of the code that listed a folder: above our sorting stand-in."""
         frame: FrameType | None = sys._getframe(3)
-        while frame is not None and frame.f_code.co_filename.startswith(_OWN):
+        while frame is not None and frame.f_code.co_filename.startswith(OWN_FOLDER):
             frame = frame.f_back
         return frame.f_code.co_filename if frame is not None else ""
 

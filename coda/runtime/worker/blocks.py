@@ -26,7 +26,7 @@ from coda.runtime.instrument import compile_unit
 from coda.runtime.protocol import Done, Prepare, Prepared, Run
 from coda.runtime.worker.names import describe_exception
 from coda.runtime.worker.recorder import Recorder
-from coda.runtime.worker.units import Unit, Units
+from coda.runtime.worker.units import OWN_FOLDER, Unit, Units
 
 _TRACEBACK_CHARS = 20_000
 
@@ -244,6 +244,8 @@ class Blocks:
     def _describe(self, error: BaseException, *, printed: bool) -> dict[str, Any]:
         tb = self._agents_part(error.__traceback__)
         error = error.with_traceback(tb)
+        _hide_ourselves(error)
+        tb = error.__traceback__
         if printed:
             sys.excepthook(type(error), error, tb)
         with self._recorder.quiet():
@@ -273,6 +275,23 @@ def _stack_depth() -> int:
         depth += 1
         frame = frame.f_back
     return depth
+
+
+def _hide_ourselves(error: BaseException | None) -> None:
+    """Takes coda's own frames out of an exception's traceback and out of those it came from."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        first = tb = error.__traceback__
+        while tb is not None:
+            after = tb.tb_next
+            while after is not None and after.tb_frame.f_code.co_filename.startswith(OWN_FOLDER):
+                after = after.tb_next
+            tb.tb_next = after
+            tb = after
+        if first is not None and first.tb_frame.f_code.co_filename.startswith(OWN_FOLDER):
+            error.__traceback__ = first.tb_next
+        error = error.__cause__ or error.__context__
 
 
 def _flush(stream: Any) -> None:

@@ -7,13 +7,15 @@ one that carries their name.
 
 from __future__ import annotations
 
+import ast
 import builtins
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from coda.log import from_envelope, is_exact, to_envelope
+from coda.log import RecordValue, first_inexact, from_envelope, is_exact, to_envelope
 from coda.runtime.worker.recorder import Recorder
 from coda.runtime.worker.units import Units
 
@@ -113,16 +115,26 @@ class Stub:
         with recorder.quiet():
             data = {
                 "name": self.__name__,
-                "args": [_argument(value, str(index + 1)) for index, value in enumerate(args)],
+                "args": [_argument(value, self._parameter(index)) for index, value in enumerate(args)],
                 "kwargs": {name: _argument(value, name) for name, value in kwargs.items()},
                 **self._units.where(),
             }
         answer = recorder.request("tool.called", data)
         with recorder.quiet():
             if answer.ok:
-                return from_envelope(answer.value)
+                return _with_fields(from_envelope(answer.value))
             error = rebuild_exception(answer.value)
         raise error
+
+    def _parameter(self, index: int) -> str:
+        """Name of a positional parameter; its number when the signature does not tell."""
+        try:
+            function = ast.parse(f"def f{self.__text_signature__}: pass").body[0]
+        except SyntaxError:
+            return str(index + 1)
+        assert isinstance(function, ast.FunctionDef)
+        names = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
+        return names[index] if index < len(names) else str(index + 1)
 
     def __repr__(self) -> str:
         return f"<tool {self.__name__}{self.__text_signature__ or '(...)'}>"
@@ -133,10 +145,34 @@ class Stub:
 
 def _argument(value: Any, name: str) -> Any:
     envelope = to_envelope(value, max_bytes=_ARGUMENT_BYTES)
-    if not is_exact(envelope):
-        kind = type(value).__name__
+    kind = first_inexact(envelope)
+    if kind is not None:
         raise TypeError(f"tool arguments are values; got {kind} in argument {name!r}")
     return envelope
+
+
+def _with_fields(value: Any) -> Any:
+    """The value with a stand-in class for each record in it: same name, same fields, no methods."""
+    kind = type(value)
+    if kind is RecordValue:
+        fields = {name: _with_fields(item) for name, item in value.fields.items()}
+        return _stand_in(value.type, tuple(fields))(**fields)
+    if kind is list or kind is tuple:
+        return kind([_with_fields(item) for item in value])
+    if kind is dict:
+        return {key: _with_fields(item) for key, item in value.items()}
+    return value
+
+
+@lru_cache(maxsize=1024)
+def _stand_in(name: str, fields: tuple[str, ...]) -> Any:
+    # Imported here: most runs have no record, and what is imported before its shims is seen by them.
+    from dataclasses import make_dataclass
+
+    short = name.rpartition(".")[2]
+    return make_dataclass(
+        short if short.isidentifier() else "Record", fields, namespace={"__module__": "__main__"}
+    )
 
 
 def rebuild_exception(error: dict[str, Any]) -> BaseException:

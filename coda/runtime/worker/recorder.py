@@ -191,10 +191,10 @@ class Recorder:
 
     def _send_stream(self, ids: list[int], vals: list[Any]) -> None:
         try:
-            self.channel.send(Stream(ids, vals, self.now()))
+            self.channel.send(Stream.of(ids, vals, self.now()))
         except (TypeError, ValueError, OverflowError):  # a value that msgpack does not carry as it is
             with self.quiet():
-                self.channel.send(Stream(ids, [to_envelope(value) for value in vals], self.now()))
+                self.channel.send(Stream.of(ids, [to_envelope(value) for value in vals], self.now()))
 
     def send(self, message: Any) -> None:
         """Sends a message behind everything that happened before it."""

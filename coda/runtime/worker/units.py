@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import ast
 import linecache
+import os
 import sys
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from coda.log import Table
 from coda.runtime.instrument_hooks import Budget
+
+OWN_FOLDER = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
+"""Where coda's own code lies: no frame of it is shown to agent code."""
 
 
 class Unit(NamedTuple):

@@ -1,0 +1,120 @@
+"""What the verbs answer with `--json`, where no room has a type for it already.
+
+Guarantee: each answer is a type, so that the schemas in docs/schemas are made from what is printed and not
+from a description of it. Fields are only added, never renamed or removed, within one schema number.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from coda.forking import Diff, ForkResult
+from coda.replay import Verdict
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a replay compared, by kind."""
+
+    blocks: int
+    effects: int
+    lines: int
+    values: int
+    outputs: int
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and why a replay could not follow its log."""
+
+    kind: str
+    """`Diverged`, or `MissingEffect` when the log holds no answer to what was asked."""
+    seq: int | None
+    """The event at which it happened."""
+    message: str
+
+
+class ReplayAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict of `coda replay`."""
+
+    run: str
+    faithful: bool
+    events: int
+    """Events of the recorded run."""
+    diverged: Problem | None
+    compared: Compared
+    renamed: int
+    """Addresses in texts that were matched by renaming."""
+    uncompared: tuple[str, ...]
+    """What no replay can compare, in words."""
+    isolation: str
+    """`kernel`, `partial` or `none`."""
+    layers: tuple[str, ...]
+    """The layers of isolation that held."""
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, verdict: Verdict, *, run: str, events: int) -> ReplayAnswer:
+        """Gives the answer for a verdict.
+
+        Args:
+            verdict: what the replay showed.
+            run: run id.
+            events: events of the recorded run.
+        """
+        problem = verdict.diverged
+        return cls(
+            run=run,
+            faithful=verdict.faithful,
+            events=events,
+            diverged=None
+            if problem is None
+            else Problem(kind=type(problem).__name__, seq=problem.facts.get("seq"), message=problem.message),
+            compared=Compared(
+                blocks=verdict.blocks,
+                effects=verdict.effects,
+                lines=verdict.lines,
+                values=verdict.values,
+                outputs=verdict.outputs,
+            ),
+            renamed=verdict.renamed,
+            uncompared=tuple(verdict.uncompared),
+            isolation=verdict.isolation,
+            layers=tuple(verdict.layers),
+            notes=tuple(verdict.notes),
+        )
+
+
+class ForkAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What `coda fork` made."""
+
+    path: str
+    """The new trace."""
+    position: str
+    """Where it left its parent."""
+    outcome: str
+    """As in the event `run.finished`: `ok`, `error`, `exited`, `frontier` and so on."""
+    frontier: str | None
+    """Why it could not go on, when it stopped at its frontier."""
+    assumed: int
+    """Recorded answers that were used though they may not hold."""
+    changes: tuple[dict[str, Any], ...]
+    """What was changed at the position."""
+    identical: bool
+    """Nothing was changed, and nothing differs."""
+    diff: Diff
+    """Parent and fork compared, as `coda diff --json` does."""
+
+    @classmethod
+    def of(cls, made: ForkResult) -> ForkAnswer:
+        """Gives the answer for a fork."""
+        return cls(
+            path=str(made.path),
+            position=made.position,
+            outcome=made.outcome,
+            frontier=made.frontier,
+            assumed=made.assumed,
+            changes=tuple(dict(change) for change in made.changes),
+            identical=not made.changes and made.diff.equal,
+            diff=made.diff,
+        )
