@@ -8,12 +8,16 @@ recorded event. Runs of equal chunks are compared at C speed.
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from coda.errors import Diverged
 from coda.log import CODES, Elided, Lines, Units, render
 from coda.replay.compare import Matcher
 from coda.replay.tape import GC_CODE, OUTPUT_CODES
+from coda.runtime import LOWEST_CODE
+
+_PIECE = 1 << 12
 
 
 class _Text(NamedTuple):
@@ -45,28 +49,38 @@ class _Side:
         self.total = 0
         self._pending: deque[Any] = deque()
 
-    def add(self, ids: list[int], vals: list[Any], seq: int, bindings: list[int]) -> list[int]:
+    def add(
+        self, ids: list[int], vals: list[Any], seq: int, bindings_in: Callable[[list[int]], list[int]]
+    ) -> list[int]:
         """Takes a chunk in; output is set aside with its place. Gives the ids without output.
 
         Values may come earlier than the entries that they belong to, never later.
         """
         pending = self._pending
         pending.extend(vals)
-        takes_value = set(bindings)
-        if not pending or not (takes_value or min(ids, default=0) < 0):
-            self.total += len(ids)
+        if not pending:
+            self.total += len(ids)  # nothing takes a value: a hot loop passes at C speed
             return ids
+        takes_value = set(bindings_in(ids))
+        takers = takes_value.union(range(LOWEST_CODE, 0))
         kept: list[int] = []
         number = seq
-        for ident in ids:
-            if ident in OUTPUT_CODES:
-                self._add_text(_Text(self.total, ident, pending.popleft(), number))
-            else:
-                kept.append(ident)
-                self.total += 1
-                if ident < 0 or ident in takes_value:
-                    self.vals.append(pending.popleft())
-            number += ident not in takes_value
+        for start in range(0, len(ids), _PIECE):
+            piece = ids[start : start + _PIECE]
+            if takers.isdisjoint(piece):
+                kept += piece
+                self.total += len(piece)
+                number += len(piece)
+                continue
+            for ident in piece:
+                if ident in OUTPUT_CODES:
+                    self._add_text(_Text(self.total, ident, pending.popleft(), number))
+                else:
+                    kept.append(ident)
+                    self.total += 1
+                    if ident < 0 or ident in takes_value:
+                        self.vals.append(pending.popleft())
+                number += ident not in takes_value
         return kept
 
     def _add_text(self, new: _Text) -> None:
@@ -125,7 +139,7 @@ class PathMatcher:
             return
         ids = list(record.ids)
         self.lines += len(ids) - len(record.vals)
-        kept = self._there.add(ids, list(record.vals), record.seq, self._bindings_in(ids))
+        kept = self._there.add(ids, list(record.vals), record.seq, self._bindings_in)
         if self._wanted is not None:
             self._wanted.update(kept)
         elif kept:
@@ -136,7 +150,7 @@ class PathMatcher:
         if not self._compare_lines:
             bindings = set(self._bindings_in(ids))
             ids = [ident for ident in ids if ident < 0 and ident != GC_CODE and ident not in bindings]
-        kept = self._here.add(ids, vals, -1, self._bindings_in(ids))
+        kept = self._here.add(ids, vals, -1, self._bindings_in)
         if self._wanted is not None:
             self._counted.update(kept)
         else:

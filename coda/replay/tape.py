@@ -273,14 +273,14 @@ def feed_of(tape: BlockTape, units: Units) -> list[tuple[int, object]]:
         if not isinstance(item, Lines) or not item.ids or min(item.ids) >= 0:
             continue
         values = iter(item.vals)
+        bindings = {ident for ident in set(item.ids) if ident >= 0 and not units.is_statement(ident)}
         for ident in item.ids:
-            if ident >= 0:
-                if not units.is_statement(ident):
-                    next(values)
-                continue
-            value = next(values)
-            if ident not in _UNFED:
-                feed.append((ident, value))
+            if ident < 0:
+                value = next(values)
+                if ident not in _UNFED:
+                    feed.append((ident, value))
+            elif ident in bindings:
+                next(values)
     return feed
 
 

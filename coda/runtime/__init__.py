@@ -42,7 +42,8 @@ _HOMES = {
     "Agent": "agent", "Answer": "protocol", "BlockResult": "sandbox", "Boundary": "engine",
     "Cell": "cells", "Change": "manifest", "Configure": "protocol", "CtxChange": "sandbox",
     "Done": "protocol", "Engine": "engine", "Entry": "manifest", "ErrorInfo": "sandbox",
-    "FileAccess": "places", "HOLD": "engine", "MAX_BLOB_BYTES": "sandbox", "Manifest": "manifest",
+    "FileAccess": "places", "HOLD": "engine", "LOWEST_CODE": "protocol",
+    "MAX_BLOB_BYTES": "sandbox", "Manifest": "manifest",
     "ModelClient": "llm", "Mount": "protocol", "Observe": "protocol", "Outcome": "tools",
     "Prepare": "protocol", "Prepared": "protocol", "Primitives": "primitives", "Program": "sandbox",
     "Recording": "recording", "Reply": "llm", "Request": "protocol", "Run": "protocol",
@@ -54,6 +55,7 @@ _HOMES = {
 
 __all__ = [
     "HOLD",
+    "LOWEST_CODE",
     "MAX_BLOB_BYTES",
     "Agent",
     "Answer",
