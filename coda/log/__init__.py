@@ -1,86 +1,125 @@
-"""The log: records, writer, reader, blobs, values, positions, runs. See docs/log-format.md."""
+"""The log: records, writer, reader, blobs, values, positions, runs. See docs/log-format.md.
 
-from coda.log.blobs import BlobStore
-from coda.log.check import Damage, Report, check_trace
-from coda.log.codec import decode_record
-from coda.log.decoding import first_inexact, from_envelope, is_exact
-from coda.log.describing import describe
-from coda.log.display import mask, mask_data, sanitise
-from coda.log.events import (
-    CODES,
-    SCHEMA_VERSION,
-    TYPES,
-    Binding,
-    BlockFinished,
-    BlockStarted,
-    CtxDeleted,
-    CtxMutated,
-    CtxSet,
-    Effect,
-    Elided,
-    Event,
-    ExceptionRaised,
-    FileChanged,
-    FileDeleted,
-    FileListed,
-    FileMade,
-    FileOpened,
-    FileRead,
-    FileRenamed,
-    FileWrote,
-    ForkApplied,
-    Header,
-    Import,
-    LimitHit,
-    Lines,
-    LlmRequested,
-    LlmResponded,
-    Located,
-    NetConnected,
-    Note,
-    Output,
-    Parent,
-    ProcessFinished,
-    ProcessStarted,
-    Record,
-    RunFinished,
-    RunResumed,
-    RunStarted,
-    SandboxStarted,
-    Seal,
-    Signal,
-    Statement,
-    Table,
-    ThreadStarted,
-    ToolCalled,
-    ToolDeclared,
-    ToolReturned,
-    TurnFinished,
-    TurnStarted,
-    Unknown,
-    UserMessage,
-    tag_of,
-)
-from coda.log.files import Torn
-from coda.log.listing import RunInfo, list_runs, run_info
-from coda.log.positions import Position
-from coda.log.reader import BlockInfo, Placed, Trace, TurnInfo, open_trace
-from coda.log.rendering import render
-from coda.log.runs import find_run, is_run_id, locate, new_run_id, run_directory
-from coda.log.sites import Group, Sites, analyse, bodies, first_line_of, has_docstring, is_silent
-from coda.log.traceevent import Stored, TraceEvent
-from coda.log.units import StatementInfo, UnitInfo, Units, unit_from
-from coda.log.values import (
-    BlobRef,
-    Opaque,
-    RecordValue,
-    Summary,
-    encode_text,
-    summarise,
-    to_envelope,
-    type_name,
-)
-from coda.log.writer import TraceWriter
+Names are looked up when they are first used: a worker needs the values and the records, and must not
+import the reader's libraries before its shims are in place (docs/adr/0005).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coda.log.blobs import BlobStore
+    from coda.log.check import Damage, Report, check_trace
+    from coda.log.codec import decode_record
+    from coda.log.decoding import first_inexact, from_envelope, is_exact
+    from coda.log.describing import describe
+    from coda.log.display import mask, mask_data, sanitise
+    from coda.log.events import (
+        CODES,
+        SCHEMA_VERSION,
+        TYPES,
+        Binding,
+        BlockFinished,
+        BlockStarted,
+        CtxDeleted,
+        CtxMutated,
+        CtxSet,
+        Effect,
+        Elided,
+        Event,
+        ExceptionRaised,
+        FileChanged,
+        FileDeleted,
+        FileListed,
+        FileMade,
+        FileOpened,
+        FileRead,
+        FileRenamed,
+        FileWrote,
+        ForkApplied,
+        Header,
+        Import,
+        LimitHit,
+        Lines,
+        LlmRequested,
+        LlmResponded,
+        Located,
+        NetConnected,
+        Note,
+        Output,
+        Parent,
+        ProcessFinished,
+        ProcessStarted,
+        Record,
+        RunFinished,
+        RunResumed,
+        RunStarted,
+        SandboxStarted,
+        Seal,
+        Signal,
+        Statement,
+        Table,
+        ThreadStarted,
+        ToolCalled,
+        ToolDeclared,
+        ToolReturned,
+        TurnFinished,
+        TurnStarted,
+        Unknown,
+        UserMessage,
+        tag_of,
+    )
+    from coda.log.files import Torn
+    from coda.log.listing import RunInfo, list_runs, run_info
+    from coda.log.positions import Position
+    from coda.log.reader import BlockInfo, Placed, Trace, TurnInfo, open_trace
+    from coda.log.rendering import render
+    from coda.log.runs import find_run, is_run_id, locate, new_run_id, run_directory
+    from coda.log.sites import Group, Sites, analyse, bodies, first_line_of, has_docstring, is_silent
+    from coda.log.traceevent import Stored, TraceEvent
+    from coda.log.units import StatementInfo, UnitInfo, Units, unit_from
+    from coda.log.values import (
+        BlobRef,
+        Opaque,
+        RecordValue,
+        Summary,
+        encode_text,
+        summarise,
+        to_envelope,
+        type_name,
+    )
+    from coda.log.writer import TraceWriter
+
+_HOMES = {
+    "Binding": "events", "BlobRef": "values", "BlobStore": "blobs", "BlockFinished": "events",
+    "BlockInfo": "reader", "BlockStarted": "events", "CODES": "events", "CtxDeleted": "events",
+    "CtxMutated": "events", "CtxSet": "events", "Damage": "check", "Effect": "events", "Elided": "events",
+    "Event": "events", "ExceptionRaised": "events", "FileChanged": "events", "FileDeleted": "events",
+    "FileListed": "events", "FileMade": "events", "FileOpened": "events", "FileRead": "events",
+    "FileRenamed": "events", "FileWrote": "events", "ForkApplied": "events", "Group": "sites",
+    "Header": "events", "Import": "events", "LimitHit": "events", "Lines": "events",
+    "LlmRequested": "events", "LlmResponded": "events", "Located": "events", "NetConnected": "events",
+    "Note": "events", "Opaque": "values", "Output": "events", "Parent": "events", "Placed": "reader",
+    "Position": "positions", "ProcessFinished": "events", "ProcessStarted": "events", "Record": "events",
+    "RecordValue": "values", "Report": "check", "RunFinished": "events", "RunInfo": "listing",
+    "RunResumed": "events", "RunStarted": "events", "SCHEMA_VERSION": "events", "SandboxStarted": "events",
+    "Seal": "events", "Signal": "events", "Sites": "sites", "Statement": "events",
+    "StatementInfo": "units", "Stored": "traceevent", "Summary": "values", "TYPES": "events",
+    "Table": "events", "ThreadStarted": "events", "ToolCalled": "events", "ToolDeclared": "events",
+    "ToolReturned": "events", "Torn": "files", "Trace": "reader", "TraceEvent": "traceevent",
+    "TraceWriter": "writer", "TurnFinished": "events", "TurnInfo": "reader", "TurnStarted": "events",
+    "UnitInfo": "units", "Units": "units", "Unknown": "events", "UserMessage": "events",
+    "analyse": "sites", "bodies": "sites", "check_trace": "check", "decode_record": "codec",
+    "describe": "describing", "encode_text": "values", "find_run": "runs", "first_inexact": "decoding",
+    "first_line_of": "sites", "from_envelope": "decoding", "has_docstring": "sites",
+    "is_exact": "decoding", "is_run_id": "runs", "is_silent": "sites", "list_runs": "listing",
+    "locate": "runs", "mask": "display", "mask_data": "display", "new_run_id": "runs",
+    "open_trace": "reader", "render": "rendering", "run_directory": "runs", "run_info": "listing",
+    "sanitise": "display", "summarise": "values", "tag_of": "events", "to_envelope": "values",
+    "type_name": "values", "unit_from": "units",
+}  # fmt: skip
 
 __all__ = [
     "CODES",
@@ -187,3 +226,12 @@ __all__ = [
     "type_name",
     "unit_from",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'coda.log' has no attribute {name!r}")
+    value = getattr(import_module(f"coda.log.{home}"), name)
+    globals()[name] = value
+    return value
