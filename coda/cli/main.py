@@ -204,7 +204,7 @@ def _json_asked(error: click.ClickException, meta: dict[str, Any], args: list[st
     if JSON_KEY in meta or (ctx is not None and JSON_KEY in ctx.meta):
         return True
     for word in args[1:]:
-        if word == "--" or (args[0] in RUNNERS and not word.startswith("-")):
+        if word == "--" or (args[0] == "exec" and not word.startswith("-")):
             return False  # what follows belongs to the recorded program
         if word == "--json":
             return True

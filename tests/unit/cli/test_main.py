@@ -119,6 +119,7 @@ def test_with_json_trouble_is_one_object_with_its_facts(
         (["check", "--nonsense", "--", "--json"], False),
         (["exec", "--nonsense", "program.py", "--json"], False),
         (["exec", "--json", "--nonsense", "program.py"], True),
+        (["run", "a task", "--nonsense", "--json"], True),
         (["frk", "--json"], True),
     ],
 )
