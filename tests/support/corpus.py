@@ -584,7 +584,7 @@ WORLD = [
         parser.add_argument("files", nargs="*")
         parser.add_argument("--verbose", "-v", action="count", default=0)
         parser.add_argument("-o")
-        print(parser.parse_args())
+        print(parser.parse_known_args())
         """,
         args=("a b", "-vv", "--verbose", "-o", "x", "--", "-z", ""),
     ),
