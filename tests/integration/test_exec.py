@@ -3,14 +3,19 @@ whole to `coda check` and goes the same way again when it is replayed."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from coda.log import check_trace, open_trace
 from coda.replay import replay
+from tests.conftest import RunCoda
 from tests.support.corpus import BY_NAME, PROGRAMS
-from tests.support.programs import Pair, Program, output_of, plain_text, run_both
+from tests.support.programs import ROOT, Pair, Program, dedent, output_of, plain_text, run_both
 
 pytestmark = pytest.mark.slow
 
@@ -66,3 +71,70 @@ def test_the_other_levels_are_as_good(name: str, level: str, tmp_path: Path) -> 
     assert (next(trace.events(types={"line"}), None) is None) == (level == "effects")
     verdict = replay(trace)
     assert verdict.diverged is None, verdict.diverged
+
+
+INTERRUPTED = dedent(
+    """
+    print("ready", flush=True)
+    try:
+        while True:
+            pass
+    except KeyboardInterrupt:
+        print("stopping")
+        raise
+    """
+)
+
+
+def test_ctrl_c_is_the_programs(tmp_path: Path) -> None:
+    (tmp_path / "prog.py").write_text(INTERRUPTED)
+    command = [sys.executable, "-m", "coda", "exec", "--quiet", "-o", "t.jsonl", "prog.py"]
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "ready\n"
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        assert process.stdout.read() == "stopping\n"
+        errors = process.stderr.read()
+        assert process.wait(30) == 130
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert "coda" not in errors.replace(str(ROOT), "")
+    report = check_trace(tmp_path / "t.jsonl")
+    assert (report.damage, report.finished) == ((), True)
+    assert output_of(tmp_path / "t.jsonl") == "ready\nstopping\n"
+
+
+def test_codas_own_options_and_refusals(tmp_path: Path, coda: RunCoda) -> None:
+    (tmp_path / "prog.py").write_text("import sys\nprint(sys.argv[1:])\n")
+    before = coda("exec", "-o", "a.jsonl", "prog.py", "x", "--", "-o", "y")
+    assert (before.status, before.out) == (0, "['x', '-o', 'y']\n")
+    after = coda("exec", "prog.py", "x", "-o", "b.jsonl", "--quiet")
+    assert (after.status, after.out, after.err) == (0, "['x']\n", "")
+    assert (tmp_path / "b.jsonl").exists()
+    again = coda("exec", "-o", "a.jsonl", "prog.py")
+    assert (again.status, again.out) == (2, "")
+    assert "--force" in again.err
+    missing = coda("exec", "-o", "c.jsonl", "nowhere.py")
+    assert (missing.status, missing.out) == (2, "")
+    assert "nowhere.py" in missing.err
+    assert "Traceback" not in missing.err + again.err
+    assert not (tmp_path / "c.jsonl").exists()
+
+
+def test_without_a_name_the_trace_goes_to_the_run_directory(tmp_path: Path, coda: RunCoda) -> None:
+    (tmp_path / "prog.py").write_text("print('x')\n")
+    ran = coda("exec", "prog.py")
+    assert (ran.status, ran.out) == (0, "x\n")
+    (trace,) = (tmp_path / ".coda" / "runs").glob("*/trace.jsonl")
+    assert trace.parent.name in ran.err
+    assert trace.stat().st_mode & 0o777 == 0o600
+    assert replay(trace).faithful
