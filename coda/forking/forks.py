@@ -49,7 +49,7 @@ from coda.log import (
     run_directory,
     to_envelope,
 )  # fmt: skip
-from coda.replay import Session, whole_run
+from coda.replay import Session, counted, whole_run
 from coda.runtime import (
     Done,
     FileAccess,
@@ -119,6 +119,7 @@ def fork(
     if result is not UNSET:
         where = _call_position(opened, where)
     with Session(opened, trust=trust) as session:
+        where = counted(opened, where, trust=trust)
         session.run_to(where)
         changes = _apply(session, sets, result, new=new)
         run = _Fork(session, where, changes, out=out, force=force, command=command)

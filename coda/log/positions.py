@@ -24,13 +24,25 @@ _FORM: Final = re.compile(
 
 
 class Position(NamedTuple):
-    """A place in a run: just before event `seq`, or `steps` statements after it began."""
+    """A place in a run: just before event `seq`, or `steps` statements after it began.
+
+    With a `block`, `seq` is its start and `steps` counts its statements from 0: a place that has no number
+    (level `effects`).
+    """
 
     seq: int
     steps: int = 0
+    block: int | None = None
 
     def __str__(self) -> str:
+        if self.block is not None:
+            return f"{self.block}:{self.steps}"
         return f"{self.seq}+{self.steps}" if self.steps else str(self.seq)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is found by counting statements, not by an event's number alone."""
+        return self.steps > 0 or self.block is not None
 
     @property
     def text(self) -> str:
@@ -82,7 +94,7 @@ def _in_block(text: str, number: int, step: int, trace: Trace) -> Position:
     total = block.finished.lines if block.finished is not None and counted else None
     if last is None and (total is None or step < total):
         # No line has a number (level `effects`): count from the start of the block.
-        return Position(block.seq, step)
+        return Position(block.seq, step, number)
     raise UsageError(
         f"position {text} is beyond block {number} of {trace.path}, which executed "
         f"{seen if total is None else total} statements: S is 0 to {max((total or seen) - 1, 0)}",

@@ -3,7 +3,7 @@
 from coda.replay.answering import Answering
 from coda.replay.compare import Matcher
 from coda.replay.private import PrivateCopy
-from coda.replay.session import Session
+from coda.replay.session import Session, counted
 from coda.replay.state import Frame, Shown, State, Verdict, replay, state_at
 from coda.replay.tape import (
     BlockMap,
@@ -29,6 +29,7 @@ __all__ = [
     "Verdict",
     "block_tapes",
     "count_of",
+    "counted",
     "feed_of",
     "is_workers",
     "replay",

@@ -94,6 +94,13 @@ class Answering:
         self._cut = False
         self._path = PathMatcher(self.units, self.matcher, compare_lines=self._compare_lines)
 
+    def next_seq(self) -> int:
+        """Number of the first recorded event that the replay has not come to."""
+        item = self._peek()
+        self._path.advance()
+        left = self._path.next_seq()
+        return left if left is not None else item.seq if item is not None else self._end_seq
+
     def at_fork(self) -> bool:
         """True when the next recorded thing is a fork's change."""
         item = self._peek()
@@ -141,7 +148,8 @@ class Answering:
             return
         data = dict(message.data)
         if message.kind == "import":
-            self._import(data)
+            if "content" in data:
+                self._import(data)
             return
         self._match(message.kind, data)
 

@@ -135,6 +135,7 @@ class PathMatcher:
                 self._counted.update(self._waiting)
                 self._waiting.clear()
             self._wanted.update(dict(record.counts))
+            self._there.total += record.n
             self.lines += record.n
             return
         ids = list(record.ids)
@@ -206,6 +207,13 @@ class PathMatcher:
             return self._counted.total() > self._wanted.total()
         return self.needs_more()
 
+    def next_seq(self) -> int | None:
+        """Number of the first recorded event here that the replay has not come to; None: none is left."""
+        left = [self._seq_of(self._recorded[0], self._offset)] if self._recorded else []
+        if len(self._there.texts) > len(self._here.texts):
+            left.append(self._there.texts[len(self._here.texts)].seq)
+        return min(left, default=None)
+
     def is_level(self) -> bool:
         """True when the replay has done exactly the statements that were recorded so far."""
         return not self._recorded and not self._waiting and self._wanted is None
@@ -217,6 +225,7 @@ class PathMatcher:
             Diverged: one did more statements, other values or other output than the other.
         """
         self.advance()
+        placed = self._wanted is None
         if self._wanted is not None:
             if self._wanted != self._counted:
                 raise Diverged(
@@ -232,7 +241,10 @@ class PathMatcher:
         if self._waiting:
             raise _diverged(at, "nothing more before it", self._describe(self._waiting[0]))
         self._settle_values(at)
-        self._settle_texts(at)
+        if placed:
+            self._settle_texts(at)
+        else:
+            self._settle_unplaced_texts(at)
 
     def _settle_values(self, at: int) -> None:
         there, here = self._there.vals, self._here.vals
@@ -258,6 +270,18 @@ class PathMatcher:
             raise _diverged(there[0].seq, f"output {render(there[0].text)}", "no output")
         if here:
             raise _diverged(at, "no output before it", f"output {render(here[0].text)}")
+
+    def _settle_unplaced_texts(self, at: int) -> None:
+        """Output among statements that were only counted has no place: each stream is compared as a whole."""
+        for code in OUTPUT_CODES:
+            recorded = "".join(str(text.text) for text in self._there.texts if text.code == code)
+            replayed = "".join(str(text.text) for text in self._here.texts if text.code == code)
+            if not self._matcher.same(recorded, replayed):
+                raise _diverged(at, f"output {render(recorded)} before it", f"output {render(replayed)}")
+        self.outputs += len(self._there.texts)
+        self._there.texts.clear()
+        self._here.texts.clear()
+        self._there.total = self._here.total
 
     # --- saying it -----------------------------------------------------------------------------
 

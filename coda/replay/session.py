@@ -76,6 +76,8 @@ class Session:
         }
         self._forks: list[tuple[ForkApplied, Stop | None]] = []
         self._loose: list[Event] = []
+        self._count_to: int | None = None
+        self._asked: int | None = None
         self.flags = 0
         self._tapes: Iterator[BlockTape | Event] = block_tapes(trace)
         self.last_block = _last_block(trace)
@@ -156,6 +158,13 @@ class Session:
 
     # --- running -------------------------------------------------------------------------------
 
+    def steps_at(self, position: Position) -> int:
+        """Replays to an event and gives how many statements its block had started before."""
+        self._count_to = 1 << 62
+        self.run_to(position)
+        count: int = self.engine.inspect("steps") if self.stopped is not None else 0
+        return count
+
     def run_to(self, position: Position | None) -> None:
         """Replays to a position, or to the end of the log when None.
 
@@ -163,14 +172,20 @@ class Session:
             Diverged: the replay did something else than the log.
             MissingEffect: the log has no answer for what it asked.
         """
-        self.boundary.stop_seq = None if position is None else position.seq
+        self.boundary.stop_seq = None
+        self._asked = None if position is None else position.seq
         for tape in self._tapes:
             if isinstance(tape, BlockTape):
-                if position is not None and position.seq <= tape.started.seq and not position.steps:
+                if position is not None and position.seq <= tape.started.seq and not position.is_counted:
                     self._put_back(tape, position.seq)
                     return
                 if self._run_block(tape, position):
                     return
+                if position is not None and position.block == tape.started.block:
+                    raise UsageError(
+                        f"position {position} is beyond block {position.block}: it ended before",
+                        position=position.text,
+                    )
                 if position is not None and position.seq <= tape.end_seq:
                     self.at_seq = position.seq
                     self.tail = [record for record in _after(tape) if record.seq >= position.seq]
@@ -207,10 +222,12 @@ class Session:
             return False
         where = BlockMap(tape, self.units)
         forks = [item for item in tape.items if isinstance(item, ForkApplied)]
-        stops = [where.stop_at(Position(item.seq)) for item in forks]
+        stops = [where.stop_at(self._place_of(item, tape)) for item in forks]
         target = None
         if position is not None and position.seq < tape.end_seq:
             target = where.stop_at(position)
+            if target is not None and target.steps is None:
+                self.boundary.stop_seq = target.seq
         self._prepare(tape, [*stops, target])
         self.boundary.begin(tape)
         self._forks = list(zip(forks, stops, strict=True))
@@ -224,7 +241,7 @@ class Session:
             same = (
                 target is not None and place is not None and target._replace(seq=0) == place._replace(seq=0)
             )
-            wanted = self.boundary.stop_seq
+            wanted = self._asked
             if fork is not None and not (same and wanted is not None and wanted <= fork.seq):
                 self.apply(fork.changes)
                 self.boundary.pass_fork()
@@ -232,11 +249,20 @@ class Session:
                     heard = self._guarded(lambda: self.engine.resume(self.boundary))
                     continue
             self.stopped = heard
-            self.at_seq = target.seq if target is not None else tape.end_seq
+            self.at_seq = tape.end_seq
+            if target is not None:
+                self.at_seq = target.seq if target.steps is None else self.boundary.next_seq()
             return True
         self.blocks_done += 1
         self._finish_block(tape, heard)
         return False
+
+    def _place_of(self, fork: ForkApplied, tape: BlockTape) -> Position:
+        """Where a recorded fork left its parent: before its own first event, or after so many statements."""
+        steps = fork.position.partition(":")[2]
+        if self.started.level == "effects" and steps:
+            return Position(tape.started.seq, int(steps), tape.started.block)
+        return Position(fork.seq)
 
     def _fork_here(self) -> tuple[ForkApplied | None, Stop | None]:
         """The fork whose place this is, if the worker stands still for one."""
@@ -260,7 +286,7 @@ class Session:
             top_level_await=self.started.kind != "exec",
             docstring=started.block == 1,
             triggers=triggers_of(tape, known),
-            steps=next((stop.steps for stop in known if stop.steps is not None), None),
+            steps=next((stop.steps for stop in known if stop.steps is not None), self._count_to),
         )
         prepared = self.engine.prepare(message, self.boundary)
         self.flags = prepared.flags
@@ -389,6 +415,21 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         self.close()
+
+
+def counted(trace: Trace, position: Position, *, trust: bool) -> Position:
+    """A position that a replay can stop at: at level `effects`, steps are counted from the block's start.
+
+    Cost: a replay up to the event, for such a position alone.
+    """
+    block = trace.block_of(position.seq)
+    if position.block is not None or not position.steps or trace.started.level != "effects" or block is None:
+        return position
+    if position.seq == block.seq:
+        return Position(block.seq, position.steps - 1, block.number)
+    with Session(trace, trust=trust) as session:
+        before = session.steps_at(Position(position.seq))
+    return Position(block.seq, before + position.steps, block.number)
 
 
 def _check_interpreter(trace: Trace, started: RunStarted) -> None:

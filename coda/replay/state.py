@@ -10,7 +10,7 @@ import msgspec
 
 from coda.errors import Diverged, MissingEffect, SandboxError
 from coda.log import Position, Trace, open_trace
-from coda.replay.session import LAYERS_OF_KERNEL, Session
+from coda.replay.session import LAYERS_OF_KERNEL, Session, counted
 
 _OUTPUT_CHARS = 4000
 
@@ -109,7 +109,12 @@ def replay(trace: Trace | str | os.PathLike[str], *, trust: bool = False) -> Ver
     with Session(opened, trust=trust) as session:
         try:
             session.run_to(None)
-        except (Diverged, MissingEffect) as error:
+        except MissingEffect as error:
+            # A fork that stopped at its frontier ends there in its log too.
+            finished = opened.finished
+            at_end = error.facts.get("seq") == (finished.seq if finished is not None else None)
+            problem = None if at_end and finished is not None and finished.outcome == "frontier" else error
+        except Diverged as error:
             problem = error
         boundary = session.boundary
         marks = tuple(
@@ -155,9 +160,10 @@ def state_at(
     opened = _opened(trace)
     if not isinstance(position, Position):
         position = opened.position(str(position))
+    asked, position = position, counted(opened, position, trust=trust)
     with Session(opened, trust=trust) as session:
         session.run_to(position)
-        return _state(session, position, exprs)
+        return _state(session, asked, exprs)
 
 
 def _state(session: Session, position: Position, exprs: Sequence[str]) -> State:

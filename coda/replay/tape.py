@@ -17,6 +17,7 @@ from coda.log import (
     Elided,
     Event,
     ExceptionRaised,
+    Import,
     Lines,
     Position,
     Record,
@@ -165,9 +166,9 @@ class BlockMap:
     def stop_at(self, position: Position) -> Stop | None:
         """Where to stop for a position in this block; None: at its end."""
         seq = position.seq
+        if position.block is not None:
+            return Stop(seq, steps=position.steps)
         if position.steps:
-            if seq == self._tape.started.seq and not self._has_lines():
-                return Stop(seq, steps=position.steps)
             seq = self._after_steps(seq, position.steps)
         place = self._find(seq)
         if place is None:
@@ -321,8 +322,11 @@ def triggers_of(tape: BlockTape, stops: list[Stop]) -> list[tuple[int, list[tupl
 def is_workers(record: Record) -> bool:
     """True for a record that the worker caused by speaking; the others came from the host."""
     kind = record.__struct_config__.tag
-    if kind in ("tool.called", "file.opened", "file.renamed", "process.started", "net.connected", "import"):
+    if kind in ("tool.called", "file.opened", "file.renamed", "process.started", "net.connected"):
         return True
+    if isinstance(record, Import):
+        # Which libraries are new to a worker is no act of the agent's: only its own modules are compared.
+        return record.digest is not None
     if kind in ("ctx.set", "ctx.deleted", "ctx.mutated", "thread.started"):
         return True
     cause = getattr(record, "cause", None)

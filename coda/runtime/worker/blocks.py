@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Iterator
 from functools import partial
 from itertools import chain, repeat
+from operator import length_hint
 from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any
 
@@ -65,7 +66,14 @@ class Blocks:
         self._next_id = 0
         self._loop: Any = None
         self._actions: dict[str, Any] = {}
-        self.at_steps: int | None = None
+        self._steps: tuple[int, Iterator[None]] | None = None
+
+    def steps_so_far(self) -> int:
+        """Statements that the block has started, when it was prepared to count them; else 0."""
+        if self._steps is None:
+            return 0
+        total, passing = self._steps
+        return total - length_hint(passing)
 
     def set_actions(self, actions: dict[str, Any]) -> None:
         """What triggers may do: name to function without arguments."""
@@ -98,8 +106,9 @@ class Blocks:
         lines: Any = recorder.lines
         level = self._level
         if message.steps is not None:
-            steps = chain(repeat(None, message.steps), self._acting("stop"), repeat(None))
-            lines = Trigger(steps)
+            passing = repeat(None, message.steps)
+            self._steps = (message.steps, passing)
+            lines = Trigger(chain(passing, self._acting("stop"), repeat(None)))
             level = "lines"
         triggers = {ident: self._trigger(ident, actions) for ident, actions in message.triggers}
         compiled = compile_unit(
@@ -201,8 +210,8 @@ class Blocks:
         recorder = self._recorder
         for stream in (sys.stdout, sys.stderr):
             _flush(stream)
-        with recorder.quiet():
-            gc.collect()
+        recorder.drain()  # first: the host writes while we collect
+        gc.collect()
         recorder.drain()
         return Done(message.block, outcome, code, error, recorder.now(), recorder.dropped)
 

@@ -81,6 +81,7 @@ class Worker:
         self.blocks = Blocks(
             self.recorder, self.units, self.module, level=config.level, value_limit=config.value_limit
         )
+        self.inspector.steps = self.blocks.steps_so_far
         self.blocks.set_actions({"stop": self.inspector.stop, "gc": self.recorder.collect})
         self._install(replaying)
         names = self._bind()

@@ -40,6 +40,8 @@ class Inspector:
         self._namespace = namespace
         self._ctx = ctx
         self.bound: set[str] = set()
+        self.steps: Callable[[], int] = int
+        """Counts statements; set by the worker."""
         self.on_pause: Callable[[bool], None] = _ignore
         """Told when looking begins and ends."""
         self.on_live: Callable[[int], None] = _nothing
@@ -70,6 +72,9 @@ class Inspector:
             return
         if isinstance(message, Answer) or not isinstance(message, Inspect):
             raise RuntimeError(f"message out of turn: {type(message).__name__}")
+        if message.command == "locate":  # not a look: it imports, and that is part of the run
+            self._recorder.send(self._answer(message))
+            return
         self._inspecting = True
         self.on_pause(True)
         try:
@@ -149,6 +154,10 @@ class Inspector:
         )
         sys.argv[0] = spec.origin
         return {"file": spec.origin, "source": source}
+
+    def _do_steps(self) -> int:
+        """Statements that the block has started so far, when they are counted."""
+        return self.steps()
 
     # --- helpers -------------------------------------------------------------------------------
 
@@ -250,7 +259,7 @@ def _bounded_repr(value: Any, limit: int) -> tuple[str, bool]:
         return text, "..." not in text
     except _TooSlow:
         return f"<{type(value).__name__}: repr takes longer than {REPR_SECONDS} s>", False
-    except Exception as error:  # noqa: BLE001  the agent's own __repr__
+    except BaseException as error:  # noqa: BLE001  the agent's own __repr__
         return f"<{type(value).__name__}: repr raised {type(error).__name__}>", False
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -24,6 +24,7 @@ GC_CODE = -16
 OUTPUT_CODES = (-1, -2)
 _FLUSH_SECONDS = 0.005
 _COALESCE_CHARS = 4096
+_exit = os._exit  # the agent's own is another one
 _CHUNK_ENTRIES = 1 << 18
 # More than this waiting to be sent, and agent code waits too: the buffer's memory is bounded.
 _THROTTLE_ENTRIES = 1 << 21
@@ -225,7 +226,7 @@ class Recorder:
         try:
             return self.channel.receive()
         except (EOFError, OSError):
-            os._exit(70)
+            _exit(70)
 
 
 class _Quiet:

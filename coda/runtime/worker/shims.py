@@ -175,10 +175,13 @@ class Sleep(Shim):
 class HostFact(Shim):
     """A function of the surroundings (process id, processors ...): one observation a call."""
 
-    __slots__ = ("_feed", "_real", "_recorder", "_replaying")
+    __slots__ = ("_feed", "_real", "_rebuild", "_recorder", "_replaying")
 
-    def __init__(self, real: Any, recorder: Recorder, feed: Feed, *, replaying: bool) -> None:
+    def __init__(
+        self, real: Any, recorder: Recorder, feed: Feed, *, replaying: bool, rebuild: Any = tuple
+    ) -> None:
         super().__init__(real)
+        self._rebuild = rebuild
         self._real = real
         self._recorder = recorder
         self._feed = feed
@@ -193,9 +196,9 @@ class HostFact(Shim):
             if not self._feed.live:
                 self._recorder.code(HOST_CODE, answer)
                 value = answer[1]
-                return tuple(value) if isinstance(value, list) else value
+                return self._rebuild(value) if isinstance(value, list) else value
         value = self._real(*args, **kwargs)
-        plain = list(value) if type(value) is tuple else value
+        plain = list(value) if isinstance(value, tuple) else value
         self._recorder.code(HOST_CODE, [self.__name__, to_envelope(plain)])
         return value
 
@@ -358,6 +361,16 @@ class Shims:
                 real = getattr(module, name)
                 fact = HostFact(real, self.recorder, self.feed, replaying=self.replaying)
                 replacements.append((module, name, fact))
+        for name in ("statvfs", "fstatvfs"):
+            if hasattr(os, name):
+                fact = HostFact(
+                    getattr(os, name),
+                    self.recorder,
+                    self.feed,
+                    replaying=self.replaying,
+                    rebuild=os.statvfs_result,
+                )
+                replacements.append((os, name, fact))
         for module, name, shim in replacements:
             self._swap(module, name, shim)
         self._install_derived()
@@ -414,6 +427,8 @@ class Shims:
         """Adapts a module that has just been imported."""
         if name in WAITERS:
             self._give_real_clock(module)
+            if name == "ssl":
+                module.RAND_bytes = os.urandom
         elif name == "random":
             self._seed_random(module)
         elif name == "uuid":
@@ -456,6 +471,8 @@ class Shims:
             for key in list(environ):
                 del environ[key]
             environ.update(env)
+            if hasattr(time, "tzset"):
+                time.tzset()
         environ.__dict__.update(_coda_recorder=self.recorder, _coda_seen={})
         environ.__class__ = RecordedEnviron
         os.getenv.__globals__["environ"] = environ
