@@ -26,8 +26,8 @@ $(STAMP): pyproject.toml
 demo: $(STAMP) ## Record an agent's run; verify, inspect, fork, compare and query it (offline)
 	@$(BIN)/python examples/demo/demo.py $(ARGS)
 
-test: $(STAMP) ## Run the tests (ARGS="-m 'not slow'" for the quick ones)
-	@$(BIN)/python -m pytest -q $(ARGS)
+test: $(STAMP) ## Run the tests on all cores (ARGS="-m 'not slow'" for the quick ones)
+	@$(BIN)/python -m pytest -q -n auto --dist loadscope $(ARGS)
 
 check: lint types floors test ## Everything CI runs: format, lint, types, floors, tests
 
