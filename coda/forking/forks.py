@@ -34,6 +34,9 @@ from coda.log import (
     BlockStarted,
     Event,
     ExceptionRaised,
+    FileDeleted,
+    FileOpened,
+    FileWrote,
     ForkApplied,
     Header,
     LlmRequested,
@@ -285,9 +288,24 @@ class _Fork:
             block=block.block if block is not None else None,
             lines=self._lines_before(block) if block is not None else 0,
         )
+        self.recording.opened_before(self._open_files())
         pool = Pool(self.rest, effects=self.effects, live=self.live, assume=assume)
         envelope = UNSET if result is UNSET else to_envelope(result, max_bytes=1 << 26)
         self.boundary = ForkBoundary(self.recording, session.copy, pool, live=self.live, result=envelope)
+
+    def _open_files(self) -> dict[str, int]:
+        """Files that were opened for writing, and whose new content no event of the prefix tells yet."""
+        opened: dict[str, int] = {}
+        kinds = {"file.opened", "file.wrote", "file.deleted"}
+        for placed in self.parent.records(own=False, types=kinds):
+            record = placed.record
+            if not isinstance(record, (FileOpened, FileWrote, FileDeleted)) or record.seq >= self.first_seq:
+                continue
+            if isinstance(record, FileOpened):
+                opened[record.path] = record.seq
+            elif record.cause is not None:
+                opened.pop(record.path, None)
+        return opened
 
     def _perform(self, name: str, args: list[Any], kwargs: dict[str, Any], recording: Recording) -> Outcome:
         self._call = recording.writer.next_seq - 1

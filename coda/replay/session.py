@@ -429,7 +429,7 @@ def counted(trace: Trace, position: Position, *, trust: bool) -> Position:
         return Position(block.seq, position.steps - 1, block.number)
     with Session(trace, trust=trust) as session:
         before = session.steps_at(Position(position.seq))
-    return Position(block.seq, before + position.steps, block.number)
+    return Position(block.seq, before + position.steps - 1, block.number)
 
 
 def _check_interpreter(trace: Trace, started: RunStarted) -> None:

@@ -155,6 +155,13 @@ class Recording:
         self.block = block
         self.lines_in_block = lines
 
+    def opened_before(self, opened: Mapping[str, int]) -> None:
+        """Takes over files that were opened for writing earlier: the next look tells what became of them."""
+        for path, seq in opened.items():
+            self._opened[path] = seq
+            self.manifest.entries.pop(path, None)
+            self.manifest.hashes.pop(path, None)
+
     # --- the stream ----------------------------------------------------------------------------
 
     def stream(self, message: Stream) -> None:
