@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import stat
 import sys
 import warnings
 from pathlib import Path
@@ -172,7 +173,18 @@ def _facts(*, argv: tuple[str, ...], main: str | None, module: str | None, path:
         stdin=_descriptor_of(0),
         tty=(os.isatty(0), os.isatty(1), os.isatty(2)),
         encoding=sys.stdout.encoding or "utf-8",
+        outside=tuple(path for path in (_file_of(1), _file_of(2)) if path is not None),
     )
+
+
+def _file_of(fd: int) -> str | None:
+    """The regular file that a descriptor writes to, where the system tells."""
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
+        return os.readlink(f"/proc/self/fd/{fd}")
+    except OSError:
+        return None
 
 
 def _descriptor_of(fd: int) -> int | None:

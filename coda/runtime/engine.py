@@ -155,7 +155,7 @@ class Engine:
         try:
             self._say(message)
         except EOFError:
-            return Done(message.block, "killed", None, self._death(), 0, 0)
+            return self._died(message.block)
         return self._until_done(boundary, timeout_s, message.block)
 
     def resume(
@@ -257,7 +257,7 @@ class Engine:
                 self.interrupt()
                 continue
             except EOFError:
-                return Done(block, "killed", None, self._death(), 0, 0)
+                return self._died(block)
             if isinstance(heard, Done):
                 self._drain_raw(boundary)
                 if interrupted:
@@ -269,7 +269,7 @@ class Engine:
             try:
                 self._dispatch(heard, boundary)
             except EOFError:
-                return Done(block, "killed", None, self._death(), 0, 0)
+                return self._died(block)
             except Held as held:
                 self.held = held.request
                 return Stopped(held.request.data.get("line"), held.request.data.get("file"))
@@ -323,14 +323,22 @@ class Engine:
             for fd in ready:
                 self._hear_raw(fd, boundary)
 
-    def _death(self) -> dict[str, Any]:
+    def _died(self, block: int) -> Done:
+        """How a block ended whose worker is gone: by its own `os._exit`, or killed."""
         code = self._process.wait()
-        if code < 0:
-            name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-            message = f"the worker was ended by {name}"
-        else:
-            message = f"the worker ended by itself with status {code}"
-        return {"type": "WorkerDied", "mro": ["WorkerDied"], "message": message, "args": [], "code": code}
+        if code >= 0:
+            return Done(block, "exited", code, None, 0, 0)
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+        return Done(block, "killed", None, _death(f"the worker was ended by {name}", code), 0, 0)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the worker still runs."""
+        return self._process.poll() is None
+
+
+def _death(message: str, code: int) -> dict[str, Any]:
+    return {"type": "WorkerDied", "mro": ["WorkerDied"], "message": message, "args": [], "code": code}
 
 
 def _timeout_error(timeout_s: float | None) -> dict[str, Any]:

@@ -192,7 +192,8 @@ class Sandbox:
     def _own_files(self) -> list[Path]:
         """The trace and what belongs to it: no part of the workspace."""
         trace = Path(os.path.abspath(self.writer.path))
-        return [trace, trace.with_suffix(".blobs"), trace.with_suffix(".ckpt")]
+        given = [Path(path) for path in self.program.outside] if self.program is not None else []
+        return [trace, trace.with_suffix(".blobs"), trace.with_suffix(".ckpt"), *given]
 
     @property
     def tools(self) -> tuple[Tool, ...]:
@@ -365,9 +366,10 @@ class Sandbox:
                     mro=tuple(str(name) for name in done.error.get("mro", ())),
                 )
             )
-        if done.outcome == "killed":
-            self._dead = error.message if error else "the worker died"
-        state = "lost" if done.outcome == "killed" else "kept"
+        gone = done.outcome == "killed" or not self.engine.is_alive
+        if gone:
+            self._dead = error.message if error else f"block {block} ended the worker"
+        state = "lost" if gone else "kept"
         last = writer.append(
             BlockFinished(
                 block=block, outcome=done.outcome, state=state, lines=recording.lines_in_block, code=done.code
@@ -451,6 +453,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     stdin: int | None = None
     tty: tuple[bool, bool, bool] = (False, False, False)
     encoding: str = "utf-8"
+    outside: tuple[str, ...] = ()
+    """Files that are no part of the workspace though they lie in it: where output is redirected to."""
 
 
 def declared_data(tool: Tool) -> dict[str, Any]:

@@ -83,7 +83,8 @@ class Worker:
         )
         self.inspector.steps = self.blocks.steps_so_far
         self.blocks.set_actions({"stop": self.inspector.stop, "gc": self.recorder.collect})
-        self._install(replaying)
+        with self.recorder.quiet():  # what we look at to set ourselves up is nobody's observation
+            self._install(replaying)
         names = self._bind()
         channel.send(Ready(names, held.layers, _has_aslr(), held.problems))
 
@@ -113,7 +114,10 @@ class Worker:
         folders = [config.root]
         if config.main is not None:
             folders.append(os.path.dirname(os.path.abspath(config.main)))
-        sys.meta_path.insert(0, AgentFinder(folders, self.blocks.compile_module, self.audit.library_import))
+        sys.meta_path.insert(
+            0,
+            AgentFinder(folders, self.blocks.compile_module, self.audit.library_import, self.recorder.quiet),
+        )
         sys.dont_write_bytecode = True
         sys.argv = list(config.argv)
         sys.path[:0] = config.path

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from importlib.machinery import FileFinder, ModuleSpec, SourceFileLoader
 from types import CodeType
 from typing import Any
@@ -35,8 +36,10 @@ class AgentFinder:
         folders: Sequence[str],
         compiler: Callable[[str, str, bytes], CodeType],
         on_library: Callable[[str], None],
+        quiet: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._on_library = on_library
+        self._quiet = quiet
         self._folders = tuple(os.path.realpath(folder) for folder in folders)
         self._loader = type("AgentLoader", (AgentLoader,), {"compiler": staticmethod(compiler)})
         self._prefixes = tuple({os.path.realpath(p) for p in (sys.prefix, sys.base_prefix, sys.exec_prefix)})
@@ -46,6 +49,13 @@ class AgentFinder:
         self, name: str, path: Sequence[str] | None = None, target: Any = None
     ) -> ModuleSpec | None:
         """Gives a spec for a source module that lies in the workspace, else None."""
+        with self._quiet():
+            spec = self._find(name, path)
+        if spec is None:
+            self._on_library(name)
+        return spec
+
+    def _find(self, name: str, path: Sequence[str] | None) -> ModuleSpec | None:
         for entry in sys.path if path is None else path:
             folder = os.path.realpath(entry or os.getcwd())
             if not self._is_agents(folder):
@@ -55,7 +65,6 @@ class AgentFinder:
             if spec is not None and spec.loader is not None:
                 spec.cached = None
                 return spec
-        self._on_library(name)
         return None
 
     def _is_agents(self, folder: str) -> bool:

@@ -239,6 +239,7 @@ class _Quiet:
         self._exempt.add(self._ident)
 
     def __exit__(self, *_: object) -> None:
+        """Ends the quiet."""
         if not self._had:
             self._exempt.discard(self._ident)
 

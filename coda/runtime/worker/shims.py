@@ -203,6 +203,37 @@ class HostFact(Shim):
         return value
 
 
+class Stat(HostFact):
+    """`os.stat` and its like: a replay sees the recorded times, sizes and inodes, and the recorded errors."""
+
+    __slots__ = ()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Answers as the builtin would."""
+        recorder, feed = self._recorder, self._feed
+        if recorder.busy():
+            return self._real(*args, **kwargs)
+        if self._replaying and not feed.live:
+            answer = feed.take(HOST_CODE)
+            if not feed.live:
+                recorder.code(HOST_CODE, answer)
+                return self._answer(answer[1], args[0] if args else kwargs.get("path"))
+        try:
+            found = self._real(*args, **kwargs)
+        except OSError as error:
+            recorder.code(HOST_CODE, [self.__name__, {"errno": error.errno}])
+            raise
+        plain, named = found.__reduce__()[1]
+        recorder.code(HOST_CODE, [self.__name__, {"stat": list(plain), "more": named}])
+        return found
+
+    @staticmethod
+    def _answer(value: Any, path: Any) -> Any:
+        if "errno" in value:
+            raise OSError(value["errno"], os.strerror(value["errno"]), path)
+        return os.stat_result(value["stat"], value["more"])
+
+
 class Derived(Shim):
     """A function of `time` that means "now" when its argument is left out."""
 
@@ -361,6 +392,12 @@ class Shims:
                 real = getattr(module, name)
                 fact = HostFact(real, self.recorder, self.feed, replaying=self.replaying)
                 replacements.append((module, name, fact))
+        for name in ("stat", "lstat", "fstat"):
+            # Not in `posix`: the import machinery looks there, and its looks are no observations.
+            real = getattr(os, name)
+            stat = Stat(real, self.recorder, self.feed, replaying=self.replaying)
+            self._swapped[id(real)] = (real, stat)
+            setattr(os, name, stat)
         for name in ("statvfs", "fstatvfs"):
             if hasattr(os, name):
                 fact = HostFact(
