@@ -279,7 +279,7 @@ def test_block_and_step_name_the_same_place_at_every_level(small: Trace, step: i
 def test_statements_after_an_effect_have_positions_too(tmp_path: Path) -> None:
     trace = open_trace(record(SMALL, tmp_path, level="effects"))
     block = next(trace.events(types={"block.started"})).seq
-    assert [state_at(trace, f"{block}+{k}").line for k in (1, 3, 5)] == [2, 8, 4]
+    assert [state_at(trace, f"{block}+{k}").line for k in (1, 3, 5)] == [1, 3, 9]
 
 
 def test_expressions_are_evaluated_where_the_run_stands(small: Trace) -> None:
