@@ -110,7 +110,8 @@ def test_another_environment_changes_nothing(moved: Path, coda: RunCoda, tmp_pat
         ran = coda(
             "replay", moved, "--json",
             cwd=elsewhere, stdin="eve\n",
-            env={"TZ": "Pacific/Auckland", "LANG": "C", "HOME": str(elsewhere), "PYTHONHASHSEED": "77", "USER": "eve"},
+            env={"TZ": "Pacific/Auckland", "LANG": "C", "HOME": str(elsewhere), "PYTHONHASHSEED": "77",
+                 "USER": "eve"},
         )  # fmt: skip
     finally:
         os.umask(old)
