@@ -1,4 +1,4 @@
-"""`coda exec`: run a Python program as `python` would, and record it (R24)."""
+"""`coda exec`: run a Python program as `python` would, and record it."""
 
 from __future__ import annotations
 

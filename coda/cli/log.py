@@ -151,7 +151,7 @@ def _open_calls(trace: Trace, start: int) -> int:
 
 
 def _by(line: TraceEvent, item: Stored, event: TraceEvent) -> bool:
-    """Whether the statement that bound a value is the one that began last (R5: else only by name)."""
+    """Whether the statement that bound a value is the one that began last (else only by name)."""
     statement = event.statement_of(item)
     return statement is not None and (statement.file, statement.line) == (line.file, line.line)
 

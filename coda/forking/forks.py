@@ -347,7 +347,7 @@ class _Fork:
         return self._next_blocks(rest, done)
 
     def _wall_ns(self) -> int:
-        """The recorded wall clock at the position: a fork's clock goes on from there (R9)."""
+        """The recorded wall clock at the position: a fork's clock goes on from there."""
         began = datetime.datetime.fromisoformat(self.session.started.wall)
         since = 0
         if self.first_seq > 0:

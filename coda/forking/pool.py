@@ -1,4 +1,4 @@
-"""Recorded answers as a fork may still use them (R9).
+"""Recorded answers as a fork may still use them.
 
 Guarantee: an answer is given only while it is truthful: the calls after the fork must be the recorded ones,
 in order, and the files that they see must be the recorded ones. From the first call that differs on, only

@@ -2,7 +2,7 @@
 
 Guarantee: a blob is complete on disk under its name before `put` returns, is never changed after,
 and what `get` gives has the digest that was asked for. Names come from traces, so they are checked to
-be 64 hex digits before they are joined to a path, and links are not followed (R46).
+be 64 hex digits before they are joined to a path, and links are not followed.
 """
 
 from __future__ import annotations

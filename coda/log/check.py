@@ -3,7 +3,7 @@
 Guarantee: every byte of the file is read. What is said to be consistent has numbers without gaps,
 batches that agree with themselves and with their tables, seals that match, and every blob it names,
 unchanged. That finds accidents, not an editor, who can compute seals anew: `authentic` is said only
-against a digest that was kept elsewhere (R11).
+against a digest that was kept elsewhere.
 """
 
 from __future__ import annotations

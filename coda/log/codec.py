@@ -2,7 +2,7 @@
 
 Guarantee: what `decode` accepts has the types that its struct promises, and what it refuses is refused
 with the byte and the event. A record of an unknown type comes back as `Unknown` with its bytes; unknown
-fields stay in the bytes that readers keep beside the record (R31). A line's type is known from its
+fields stay in the bytes that readers keep beside the record. A line's type is known from its
 first bytes, so that what nobody asked for is never decoded.
 """
 

@@ -1,7 +1,7 @@
 """The one renderer between a trace and any display: secrets masked, terminal controls disarmed.
 
-Guarantee: text that passed `mask` shows no key of a known shape, plain or in base64 (R32); text that
-passed `sanitise` cannot move the cursor, set a title, make a link or touch the clipboard (R48). Both
+Guarantee: text that passed `mask` shows no key of a known shape, plain or in base64; text that
+passed `sanitise` cannot move the cursor, set a title, make a link or touch the clipboard. Both
 are for showing: the trace itself is never changed. A secret without a shape (a word in a sentence)
 cannot be known and is not claimed to be.
 """

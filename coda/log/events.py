@@ -3,9 +3,9 @@
 Guarantee: what is written here is the whole contract of the file; a program in another language
 can read a trace with this page and docs/log-format.md alone. Fields are only ever added, each
 with a default; a type's name is never reused. Records that a reader does not know survive as
-`Unknown`, byte for byte (STYLE, R31).
+`Unknown`, byte for byte.
 
-Events have a `seq`; the header and seals have none, so they can never shift a number (R4).
+Events have a `seq`; the header and seals have none, so they can never shift a number.
 `seq` and `t` are -1 until the writer appends the record.
 """
 
@@ -136,7 +136,7 @@ class RunStarted(Event, tag="run.started", frozen=True, kw_only=True):
     isolation: str = "none"
     """`kernel`, `partial` or `none`: what keeps the worker in."""
     fidelity: str = "full"
-    """`full`, or `observed` when not recorded in a worker of its own (R27)."""
+    """`full`, or `observed` when not recorded in a worker of its own."""
     cwd: str
     root: str
     """The workspace: absolute path."""
@@ -190,7 +190,7 @@ class SandboxStarted(Event, tag="sandbox.started", frozen=True, kw_only=True):
 
 
 class ToolDeclared(Event, tag="tool.declared", frozen=True, kw_only=True):
-    """A function was bound into the namespace; replay needs no user module (R26)."""
+    """A function was bound into the namespace; replay needs no user module."""
 
     name: str
     signature: str = "(*args, **kwargs)"
@@ -279,7 +279,7 @@ class Binding(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Table(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The compact statement table of one code unit (R13). Ids are unique in a run."""
+    """The compact statement table of one code unit. Ids are unique in a run."""
 
     base: int
     functions: tuple[str, ...] = ("",)
@@ -314,7 +314,7 @@ class BlockFinished(Event, tag="block.finished", frozen=True, kw_only=True):
 
     block: int
     outcome: str
-    """`ok`, `error`, `interrupted`, `killed` or `exited` (R18)."""
+    """`ok`, `error`, `interrupted`, `killed` or `exited`."""
     state: str = "kept"
     """`kept` or `rolled_back`."""
     lines: int = 0

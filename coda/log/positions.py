@@ -5,7 +5,7 @@
     B:S    block B, just before its S-th executed statement, counted from 0
 
 Guarantee: a text becomes a position only if the run has that place; otherwise `UsageError` says what
-the range is. Positions are printed in full, in the form in which they can be given again (R4).
+the range is. Positions are printed in full, in the form in which they can be given again.
 """
 
 from __future__ import annotations

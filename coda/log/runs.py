@@ -1,7 +1,7 @@
 """The run directory: `.coda/runs/<run id>/trace.jsonl`, and what is in it.
 
 Guarantee: run ids sort by the time at which runs began and are safe as file names; a name that comes from
-a trace or a user is checked to be one before it is joined to a path (R46). Listing reads heads and
+a trace or a user is checked to be one before it is joined to a path. Listing reads heads and
 tails of files and never fails on a damaged one: it is listed with what is wrong.
 """
 

@@ -2,7 +2,7 @@
 
 Guarantee: the JSON begins with the same ten keys for every type (seq, type, t, run, block, turn, file,
 line, function, cause; null when absent), then the fields of the type; fields that this version does
-not know are kept. Secret shapes are masked unless the caller says otherwise (R32).
+not know are kept. Secret shapes are masked unless the caller says otherwise.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class TraceEvent(msgspec.Struct, frozen=True, eq=False):
     value: Any
     """Envelope of the value that the event carries."""
     stored: tuple[Stored, ...] = ()
-    """Bindings that became known after the event before and by this one (R5)."""
+    """Bindings that became known after the event before and by this one."""
     n: int = 1
     """How many events it stands for: 1, or what an `elided` record covers."""
     unit: UnitInfo | None = None

@@ -4,7 +4,7 @@ Guarantee: every record is one whole line handed to the system by `append` befor
 order of the calls, numbered without gaps; a file that lost its writer at any instant is a valid trace
 with at most one torn line at its end. When a record cannot be written (disk full), what was
 written of it is taken back, the numbers stand still and `LogError` is raised, so that an action whose
-intent did not reach the log is not performed (R6).
+intent did not reach the log is not performed.
 
 A file has one writer: it holds an exclusive lock, which readers also use to know that a run is live.
 The writer keeps its own references to the system calls, so that agent code which replaces them in
@@ -222,7 +222,7 @@ class TraceWriter:
                 self._sync()
 
     def seal(self) -> None:
-        """Writes a seal: the digest of all bytes before it (R11). Seals have no event number."""
+        """Writes a seal: the digest of all bytes before it. Seals have no event number."""
         with self._lock:
             record = Seal(offset=self.offset, sha256=self._sha256.hexdigest(), events=self.next_seq)
             line = encode(record)

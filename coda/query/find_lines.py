@@ -2,7 +2,7 @@
 
 Guarantee: a value is shown only where the log captured it. An assignment that ran without its value
 being kept (past the first K of its site, or at level `lines`) is a hit whose value is null and
-`captured` false; a condition on such a value is undecided, never false (R25). A statement that began and
+`captured` false; a condition on such a value is undecided, never false. A statement that began and
 never stored, because it raised, is no assignment. Which start of a statement a value belongs to is
 certain unless it was running more than once at that moment; `pairing` says `recorded` or `inferred`.
 """

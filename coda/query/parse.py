@@ -1,7 +1,7 @@
 """Text to tree: the quick parser first, the grammar for everything else.
 
 Guarantee: `parse` gives a tree or raises `QuerySyntax` with a column. A plain `verb pattern` never
-imports the parser generator (R41).
+imports the parser generator.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def parse(text: str) -> Query | Why:
     quick = parse_quick(text)
     if quick is not None:
         return quick
-    # Imported here and not above: lark costs more start-up than a whole scan (R41); it is no cycle.
+    # Imported here and not above: lark costs more start-up than a whole scan; it is no cycle.
     from coda.query.grammar import parse_full
 
     return parse_full(text)

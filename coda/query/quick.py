@@ -2,7 +2,7 @@
 
 Guarantee: what it answers is what the grammar answers, tree for tree (a property test holds that);
 anything that it is not sure of it leaves to the grammar by answering None. It exists because
-importing a parser generator costs more than finding `read *.env` in a million events does (R41).
+importing a parser generator costs more than finding `read *.env` in a million events does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Equality of what was recorded and what a replay does, up to what no replay can reproduce.
 
 Object addresses differ between processes, so texts are compared modulo a one-to-one renaming of
-addresses, the same over the whole replay (R15). Everything else must be equal, also in type: 1 and True
+addresses, the same over the whole replay. Everything else must be equal, also in type: 1 and True
 and 1.0 are three values.
 """
 

@@ -1,7 +1,7 @@
 """Opens what lies below a folder, component by component, through directory handles.
 
 Guarantee: no link is followed on the way, so neither a path from a hostile trace nor a link that
-was swapped in between a check and its use can lead an access out of the root (R46, A-19). Checking a
+was swapped in between a check and its use can lead an access out of the root. Checking a
 resolved path first and then opening it by name would leave that gap.
 """
 

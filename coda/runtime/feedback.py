@@ -95,7 +95,7 @@ def _result(result: BlockResult, limits: Limits) -> str:
 
 
 def _note(result: BlockResult, unrun: int) -> str:
-    """Says what became of the state and of the blocks that did not run (R18)."""
+    """Says what became of the state and of the blocks that did not run."""
     ended = {
         "error": "raised an exception",
         "interrupted": "was interrupted before its end",

@@ -51,7 +51,7 @@ class Values(Buffer):
 
 
 class Site:
-    """One place where values are captured, as often as its budget lets it (R25).
+    """One place where values are captured, as often as its budget lets it.
 
     `left` is None when nothing is left, so that the guard in the code is a load and a jump: measured
     ten times cheaper than an item of a list subclass.

@@ -2,7 +2,7 @@
 
 Guarantee: a manifest never holds a path that could lead out of its root. Paths are relative, use
 `/`, and are normalised; `check_path` refuses everything else, because manifests and events are also
-read from traces that somebody else wrote (R46). What a scan could not list is counted, not hidden.
+read from traces that somebody else wrote. What a scan could not list is counted, not hidden.
 """
 
 from __future__ import annotations

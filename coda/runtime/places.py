@@ -2,7 +2,7 @@
 
 Guarantee: what `Places` opens lies below its root at the moment it is opened. A path is resolved with
 its links, refused with PermissionError when it leads out, and then opened component by component
-without following any link, so that a link that is swapped in after the check changes nothing (A-19).
+without following any link, so that a link that is swapped in after the check changes nothing.
 """
 
 from __future__ import annotations

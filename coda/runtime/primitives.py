@@ -3,7 +3,7 @@
 Guarantee: the six that take paths stay below the root; text that is read and written back is the same
 bytes; a write is all or nothing; every result is bounded and says when it was cut; every access is told
 to `on_file`, so that the log has it with its content. They run in the host, as tools do; what a command
-of `bash` does to files is not told here but found by comparing the workspace (R8).
+of `bash` does to files is not told here but found by comparing the workspace.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The recording boundary: what a worker says becomes the log, and what it asks is done for it.
 
-Guarantee (R6): the intent of an act and everything before it is in the file before the act is allowed, its
+Guarantee: the intent of an act and everything before it is in the file before the act is allowed, its
 result after. Everything the worker sends is validated here; nothing of it is used as a path, a number or
-a table unchecked. What an opaque act did to the workspace is in the log before its result is delivered (R8).
+a table unchecked. What an opaque act did to the workspace is in the log before its result is delivered.
 """
 
 from __future__ import annotations

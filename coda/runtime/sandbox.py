@@ -77,7 +77,7 @@ class BlockResult(NamedTuple):
 
     block: int
     outcome: str
-    """`ok`, `error`, `interrupted`, `killed` or `exited` (R18)."""
+    """`ok`, `error`, `interrupted`, `killed` or `exited`."""
     state: str
     stdout: str
     stderr: str

@@ -3,7 +3,7 @@
 Guarantee: a command cannot outlive its time limit by leaving children behind: it has a process group
 of its own, which is ended as a whole. A child that still holds the output open when the shell is done
 does not hold up the call either; it lives on until `Shell.close`. Output beyond the limit is counted,
-not kept. The environment is an allow list, so secrets of the host are not handed on (A-18).
+not kept. The environment is an allow list, so secrets of the host are not handed on.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Functions of the user that agent code may call, and the way their values cross the boundary.
 
-Guarantee: what a tool gets and gives is a value, never a reference (R26): arguments are rebuilt from
+Guarantee: what a tool gets and gives is a value, never a reference: arguments are rebuilt from
 the envelope that is in the log, results and errors leave as envelopes, and what is not a value is
 refused with a sentence that names the argument. So a replay, which has only the log, shows agent code
 the same things that the recorded call did.

@@ -1,7 +1,7 @@
 """Decodes single events of a trace on demand: the record, the statement, the values bound by then.
 
 Guarantee: only the record that was asked for is decoded, the last few stay decoded, and a binding is never
-given to a line that it cannot belong to: `bound` holds what directly followed an event, no more (R5).
+given to a line that it cannot belong to: `bound` holds what directly followed an event, no more.
 Safe to share between threads.
 """
 

@@ -1,7 +1,7 @@
 """Lines of text with a tone for each piece: what the pure parts of the viewer hand to the widgets.
 
 Guarantee: every text of a trace passes `clean` before it reaches a screen: secrets are masked and nothing
-in it can steer the terminal (R32, R48). A tone names a meaning ("error", "name"), never a colour; the
+in it can steer the terminal. A tone names a meaning ("error", "name"), never a colour; the
 style sheet gives it one, so that the pure parts know nothing of themes.
 """
 

@@ -238,7 +238,7 @@ def test_without_a_change_nothing_changes(plain: Trace, share: float, tmp_path: 
     assert made.changes == ()
     assert output_of(made.path) == output_of(plain)
     again = open_trace(made.path)
-    # The prefix keeps its numbers, the fork's own event is the position, the rest follows (RULES, part C).
+    # The prefix keeps its numbers, the fork's own event is the position, the rest follows.
     assert again.event(position).type == "fork.applied"
     assert again.count() == plain.count() + 1
     types = [event.type for event in plain.events()]

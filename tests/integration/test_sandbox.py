@@ -430,7 +430,7 @@ ENDLESS = "n = 0\nwhile True:\n    n += 1\n    try:\n        act(n)\n    except 
 
 
 def test_an_act_whose_intent_cannot_be_written_is_not_performed(ws: Path, tmp_path: Path) -> None:
-    """A disk that fills up stops the agent; the trace stays valid up to there (R6)."""
+    """A disk that fills up stops the agent; the trace stays valid up to there."""
     trace = tmp_path / "run.jsonl"
     done = subprocess.run(
         [sys.executable, "-c", FULL, str(ws), str(trace), ENDLESS],

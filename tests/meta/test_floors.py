@@ -113,7 +113,7 @@ def _same_room(path: Path, module: str) -> bool:
 
 
 def test_pickles_are_made_and_read_by_workers_alone() -> None:
-    """RULE of the untrusted worker: host, collector, viewer and cli never unpickle anything."""
+    """The worker is not trusted: host, collector, viewer and cli never unpickle anything."""
     serialisers = {"pickle", "_pickle", "cloudpickle", "dill", "marshal", "shelve", "copyreg"}
     users = {
         dotted(path)

@@ -35,7 +35,7 @@ _TRACEBACK_CHARS = 20_000
 class Trigger:
     """A buffer for one statement: passes so many starts on to the real buffer, then acts.
 
-    Until it acts everything runs in C, so that the depth of the stack is the recorder's own (R17).
+    Until it acts everything runs in C, so that the depth of the stack is the recorder's own.
     """
 
     __slots__ = ("append",)

@@ -1,4 +1,4 @@
-"""Python files under the workspace are agent code: instrumented, with their source kept (R23).
+"""Python files under the workspace are agent code: instrumented, with their source kept.
 
 Guarantee: libraries and environment folders are never touched; bytecode under the workspace is neither read
 nor written, so that an edited module is always the one that runs.

@@ -1,6 +1,6 @@
 """What coda binds into the namespace: `ctx` and the stubs of tools.
 
-Guarantee: a call of a tool crosses the boundary by value (R26): arguments that are not values are refused
+Guarantee: a call of a tool crosses the boundary by value: arguments that are not values are refused
 with the argument's name, exceptions come back as the builtin they were or as a subclass of the nearest
 one that carries their name.
 """

@@ -1,4 +1,4 @@
-"""Standard streams of agent code: what is written and read is in the log, in its place (R33).
+"""Standard streams of agent code: what is written and read is in the log, in its place.
 
 Text written to `sys.stdout` and `sys.stderr` is joined by statement and sent in the line stream; what C code
 or children write to descriptors 1 and 2 reaches the host by pipes and is marked unordered there.

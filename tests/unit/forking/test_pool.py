@@ -1,4 +1,4 @@
-"""Which recorded answers a fork may still use (RULES, 9): in order, while nothing has changed."""
+"""Which recorded answers a fork may still use: in order, while nothing has changed."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Shims in a real worker: every way to name a clock, a source of chance or a host fact behaves as the builtin
-does, and a replay gives the very same answers (RULES, 14)."""
+does, and a replay gives the very same answers."""
 
 from __future__ import annotations
 
