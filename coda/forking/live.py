@@ -50,6 +50,8 @@ class ForkBoundary:
 
     def observe(self, message: Observe) -> None:
         """Records an observation."""
+        if message.kind == "file.read" and message.data.get("path") in self.unknown():
+            raise Frontier(f"the fork reads {message.data['path']}, whose content the parent never read")
         self.recording.observe(Observe(message.kind, message.data, -1))
 
     def raw_output(self, stream: str, data: bytes) -> None:
@@ -58,6 +60,8 @@ class ForkBoundary:
 
     def request(self, message: Request) -> Answer:
         """Answers a call, or raises Frontier."""
+        if message.kind == "file.renamed":
+            self._copy.renamed(str(message.data.get("path")), str(message.data.get("to")))
         # The worker's clock began with the replay; the writer's goes on from the parent's.
         kind, data = message.kind, dict(message.data)
         if kind == "tool.called":
@@ -73,7 +77,7 @@ class ForkBoundary:
 
     def unknown(self) -> frozenset[str]:
         """Files of the private copy whose content is not known: not in the log, and not written since."""
-        return self._copy.placeholders - self.recording.written.keys() - self._answered_writes
+        return frozenset(self._copy.placeholders - self.recording.written.keys() - self._answered_writes)
 
     def _read(self, data: dict[str, Any]) -> dict[str, Any]:
         """A read that was held back: its content comes from the private copy."""

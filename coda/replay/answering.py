@@ -78,9 +78,10 @@ class Answering:
         item = self._next("the end of the block")
         if item is not None:
             raise self._other(item, "the end of the block")
-        self._count_path()
+        self.count_path()
 
-    def _count_path(self) -> None:
+    def count_path(self) -> None:
+        """Adds what the block at hand has compared to the totals."""
         self.lines += self._path.lines
         self.values += self._path.values
         self.outputs += self._path.outputs
@@ -180,7 +181,9 @@ class Answering:
         if kind == "file.opened":
             self._open(record, str(data["path"]))
         if kind == "file.renamed":
-            self._written.add(str(data["to"]))
+            self.copy.renamed(str(data["path"]), str(data["to"]))
+            if data["path"] in self._written:
+                self._written.add(str(data["to"]))
         return Answer(True)
 
     # --- the tape ------------------------------------------------------------------------------

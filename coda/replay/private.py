@@ -41,8 +41,9 @@ class PrivateCopy:
         self.folder = self.base / "workspace"
         self.folder.mkdir()
         self.missing: list[str] = []
-        self.placeholders: frozenset[str] = frozenset()
+        self.placeholders: set[str] = set()
         """Files whose content is not in the log: only their size and time are right."""
+        self._modes: dict[str, int] = {}
         self.outside: dict[str, str] = {}
         self._temp = self.base / "tmp"
         self._temp.mkdir()
@@ -65,7 +66,10 @@ class PrivateCopy:
             for placed in trace.records(own=False, types={"file.opened"})
             if isinstance(placed.record, FileOpened)
         }
-        self.placeholders = frozenset(materialise(manifest, known, self.folder, blobs=self._blobs))
+        self.placeholders = set(materialise(manifest, known, self.folder, blobs=self._blobs))
+        self._modes = {path: entry.mode for path, entry in manifest.entries.items()}
+        for path in self.placeholders:
+            os.chmod(self.folder / path, 0)  # nobody may take what is not known for content
         for path, blob in known.items():
             # Read, but not seen by the first scan (a file of a skipped folder, or beyond the limit).
             if path not in manifest.entries and path not in opened:
@@ -80,24 +84,31 @@ class PrivateCopy:
     def _first_contents(self, trace: Trace) -> dict[str, str]:
         """The earliest known content of each file that the run read or changed."""
         first: dict[str, str | None] = {}
+        origin: dict[str, str | None] = {}
+        """Where what lies at a path now lay at the start; None: the run made it."""
         kinds = {"file.read", "file.opened", "file.wrote", "file.deleted", "file.renamed", "import"}
         for placed in trace.records(own=False, types=kinds):
             record = placed.record
+            if isinstance(record, FileRenamed):
+                source = origin.get(record.path, record.path)
+                first.setdefault(record.to, None)
+                origin[record.to], origin[record.path] = source, None
+                continue
             if isinstance(record, Import):
                 path, digest = self._relative(record.path), record.digest
-            elif isinstance(record, FileRead):
-                path, digest = record.path, record.digest
-            elif isinstance(record, (FileWrote, FileDeleted)):
-                path, digest = record.path, record.before
-            elif isinstance(record, FileRenamed):
-                path, digest = record.to, None
-            elif isinstance(record, FileOpened) and os.path.isabs(record.path):
-                path, digest = record.path, None  # the run made it, or nobody kept what it was
+            elif isinstance(record, (FileRead, FileOpened, FileWrote, FileDeleted)):
+                path = record.path
+                digest = getattr(record, "before", getattr(record, "digest", None))
             else:
                 continue
             looked_at = isinstance(record, FileRead) and digest is None and record.error is None
-            if path is not None and not looked_at:  # a search reads without keeping the content
-                first.setdefault(path, digest)  # None: it was not there, or its content was not kept
+            source = None if path is None else origin.get(path, path)
+            is_late = isinstance(record, FileOpened) and path is not None and not os.path.isabs(path)
+            if source is None or looked_at or is_late:  # a search reads without keeping the content
+                continue
+            first.setdefault(source, digest)  # None: it was not there, or its content was not kept
+            if isinstance(record, (FileWrote, FileDeleted)) and path is not None:
+                origin[path] = None
         known = {path: digest for path, digest in first.items() if digest is not None}
         self.outside = {path: known.pop(path) for path in list(known) if os.path.isabs(path)}
         return known
@@ -129,17 +140,29 @@ class PrivateCopy:
             return
         place = self._place(path)
         before = place.lstat() if place.exists() else None
+        if path in self.placeholders:
+            self.placeholders.discard(path)
+            place.unlink(missing_ok=True)
         change = Change(
             op="wrote",
             path=path,
             digest=digest,
-            mode=before.st_mode & 0o7777 if before else None,
+            mode=self._modes.get(path, before.st_mode & 0o7777 if before else None),
             mtime_ns=before.st_mtime_ns if before else None,
         )
         apply(change, self.folder, blobs=self._blobs)
 
+    def renamed(self, path: str, to: str) -> None:
+        """The worker renames a file of the copy: what is not known of it stays unknown."""
+        self.placeholders.discard(to)
+        if path in self.placeholders:
+            self.placeholders.discard(path)
+            self.placeholders.add(to)
+            self._modes[to] = self._modes.get(path, 0o644)
+
     def apply(self, record: Event) -> None:
         """Does to the copy what an opaque act or somebody else did to the workspace."""
+        self._forget_placeholder(record)
         if isinstance(record, FileWrote):
             if record.target is not None:
                 change = Change(op="linked", path=record.path, target=record.target, mtime_ns=record.mtime_ns)
@@ -160,6 +183,12 @@ class PrivateCopy:
             return
         if not os.path.isabs(change.path):
             apply(change, self.folder, blobs=self._blobs)
+
+    def _forget_placeholder(self, record: Event) -> None:
+        path = getattr(record, "path", None)
+        if path in self.placeholders and isinstance(record, (FileWrote, FileDeleted)):
+            self.placeholders.discard(path)
+            self._place(path).unlink(missing_ok=True)
 
     def _place(self, path: str) -> Path:
         if os.path.isabs(path):

@@ -220,6 +220,7 @@ class Session:
         if tape.started.table is None:
             self._refuse(tape)
             return False
+        self._refuse_endless(tape, position)
         where = BlockMap(tape, self.units)
         forks = [item for item in tape.items if isinstance(item, ForkApplied)]
         stops = [where.stop_at(self._place_of(item, tape)) for item in forks]
@@ -295,6 +296,18 @@ class Session:
             raise ReplayError(
                 f"block {started.block} compiles to other statements than recorded: "
                 f"the trace was made by coda {self.started.coda}, whose numbering differs"
+            )
+
+    def _refuse_endless(self, tape: BlockTape, position: Position | None) -> None:
+        """Without statements to compare, a block that was stopped from outside would never end."""
+        finished = tape.finished
+        stops_before = position is not None and (position.is_counted or position.seq < tape.end_seq)
+        broken = finished is None or finished.outcome in ("interrupted", "killed")
+        if broken and self.started.level == "effects" and not stops_before:
+            raise MissingEffect(
+                f"block {tape.started.block} was stopped from outside (event {tape.end_seq}); "
+                "at level effects a replay cannot tell where",
+                seq=tape.end_seq,
             )
 
     def _refuse(self, tape: BlockTape) -> None:

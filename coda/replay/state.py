@@ -117,6 +117,7 @@ def replay(trace: Trace | str | os.PathLike[str], *, trust: bool = False) -> Ver
         except Diverged as error:
             problem = error
         boundary = session.boundary
+        boundary.count_path()
         marks = tuple(
             f"{placed.record.what}: {placed.record.detail}"  # type: ignore[union-attr]
             for placed in opened.records(own=False, types={"limit.hit"})

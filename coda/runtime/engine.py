@@ -44,7 +44,7 @@ _RAW_CHUNK = 1 << 16
 # No address randomisation where the system allows it: hashes of None and of types are then stable (R15).
 _LAUNCHER = (
     "import ctypes,os,sys\n"
-    "try: ctypes.CDLL(None).personality(0x0040000)\n"
+    "try: libc=ctypes.CDLL(None); libc.personality(0x0040000)\n"
     "except Exception: pass\n"
     "os.execv(sys.argv[1], sys.argv[1:])"
 )

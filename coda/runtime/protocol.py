@@ -258,12 +258,23 @@ class Channel:
         self._read = os.read
         self._write = os.write
 
-    def send(self, message: _Message) -> None:
-        """Writes one whole frame. Raises OSError when the other side is gone."""
+    def send(self, message: _Message, *, spell: bool = True) -> None:
+        """Writes one whole frame.
+
+        Args:
+            message: what to say.
+            spell: write lone surrogates as escapes; False leaves them to the caller.
+
+        Raises:
+            OSError: the other side is gone.
+            UnicodeEncodeError: there are lone surrogates, and they are not to be spelled.
+        """
         try:
             body = self._encoder.encode(message)
-        except UnicodeEncodeError:  # lone surrogates, of a file name or an agent's text: spelled out
-            body = self._encoder.encode(_spelled(msgspec.to_builtins(message)))
+        except UnicodeEncodeError:  # of a file name, or of an agent's text
+            if not spell:
+                raise
+            body = self._encoder.encode(_spelled(msgspec.to_builtins(message, builtin_types=(bytes,))))
         frame = memoryview(len(body).to_bytes(4, "big") + body)
         while frame:
             frame = frame[self._write(self.write_fd, frame) :]

@@ -56,7 +56,6 @@ class Audit:
             "os.posix_spawn": self._on_process,
             "os.exec": self._on_process,
             "os.fork": self._on_fork,
-            "os.kill": self._on_kill,
             "socket.connect": self._on_connect,
             "_thread.start_new_thread": self._on_thread,
             "sqlite3.connect": self._on_sqlite,
@@ -202,9 +201,6 @@ class Audit:
 
     def _on_fork(self) -> None:
         self._act("process.started", {"argv": ["<fork>"], "via": "os.fork", "shell": False, "opaque": True})
-
-    def _on_kill(self, *_: Any) -> None:
-        self._recorder.drain()  # it may be the last thing that this process does
 
     def _on_connect(self, _socket: Any, address: Any) -> None:
         if isinstance(address, tuple) and len(address) >= 2:

@@ -24,7 +24,7 @@ GC_CODE = -16
 OUTPUT_CODES = (-1, -2)
 _FLUSH_SECONDS = 0.005
 _COALESCE_CHARS = 4096
-_exit = os._exit  # the agent's own is another one
+_exit, _getppid = os._exit, os.getppid  # the agent's own are others
 _CHUNK_ENTRIES = 1 << 18
 # More than this waiting to be sent, and agent code waits too: the buffer's memory is bounded.
 _THROTTLE_ENTRIES = 1 << 21
@@ -94,8 +94,11 @@ class Recorder:
 
     def _flush_forever(self) -> None:
         self.exempt.add(self._get_ident())
+        host = _getppid()
         while not self._stop:
             self._sleep(_FLUSH_SECONDS)
+            if _getppid() != host:
+                _exit(70)  # the host is gone: a loop in agent code must not outlive it
             try:
                 if self.lines:
                     if len(self.lines) > _THROTTLE_ENTRIES and type(self.lines) is Buffer:
@@ -106,7 +109,7 @@ class Recorder:
                 if self._may_collect and gc.get_count()[0] > _COLLECT_AFTER and not gc.isenabled():
                     self._ask_for_collection()
             except OSError:
-                return  # the host is gone; the main thread finds out by itself
+                _exit(70)
             except Exception:  # noqa: BLE001
                 self.dropped += 1  # counted, and told in run.finished: a recorder must not end the program
 
@@ -192,10 +195,11 @@ class Recorder:
 
     def _send_stream(self, ids: list[int], vals: list[Any]) -> None:
         try:
-            self.channel.send(Stream.of(ids, vals, self.now()))
-        except (TypeError, ValueError, OverflowError):  # a value that msgpack does not carry as it is
+            self.channel.send(Stream.of(ids, vals, self.now()), spell=False)
+        except (TypeError, ValueError, OverflowError):  # a scalar that msgpack does not carry as it is
             with self.quiet():
-                self.channel.send(Stream.of(ids, [to_envelope(value) for value in vals], self.now()))
+                tagged = [v if isinstance(v, (dict, list)) else to_envelope(v) for v in vals]
+                self.channel.send(Stream.of(ids, tagged, self.now()))
 
     def send(self, message: Any) -> None:
         """Sends a message behind everything that happened before it."""
@@ -250,7 +254,7 @@ class _Sink(Channel):
     def __init__(self) -> None:
         pass
 
-    def send(self, message: Any) -> None:
+    def send(self, message: Any, *, spell: bool = True) -> None:
         """Drops it."""
 
     def receive(self) -> Any:

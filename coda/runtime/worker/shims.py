@@ -234,6 +234,51 @@ class Stat(HostFact):
         return os.stat_result(value["stat"], value["more"])
 
 
+class Kill(HostFact):
+    """`os.kill` and `os.killpg`: a replay signals nobody, except itself where the program did."""
+
+    __slots__ = ("_own",)
+
+    def __init__(self, real: Any, recorder: Recorder, feed: Feed, *, replaying: bool) -> None:
+        super().__init__(real, recorder, feed, replaying=replaying)
+        self._own = (os.getpid, os.getpgrp)[real.__name__ == "killpg"]()
+
+    def __call__(self, ident: Any, number: Any, /) -> None:
+        """Answers as the builtin would."""
+        recorder, feed = self._recorder, self._feed
+        if recorder.busy():
+            self._real(ident, number)
+            return None
+        if self._replaying and not feed.live:
+            answer = feed.take(HOST_CODE)
+            if not feed.live:
+                recorder.code(HOST_CODE, answer)
+                own, errno = answer[1]
+                if own:
+                    recorder.drain()
+                    self._real(self._own, number)
+                if errno is not None:
+                    raise OSError(errno, os.strerror(errno))
+                return None
+        if self._replaying and ident != self._own:
+            raise PermissionError(f"a fork does not signal process {ident}")
+        if ident == self._own:
+            recorder.code(HOST_CODE, [self.__name__, [True, None]])
+            recorder.drain()  # it may be the last thing that this process does
+            self._real(ident, number)
+            return None
+        recorder.drain()
+        errno = None
+        try:
+            self._real(ident, number)
+        except OSError as error:
+            errno = error.errno
+            raise
+        finally:
+            recorder.code(HOST_CODE, [self.__name__, [False, errno]])
+        return None
+
+
 class Derived(Shim):
     """A function of `time` that means "now" when its argument is left out."""
 
@@ -398,6 +443,9 @@ class Shims:
             stat = Stat(real, self.recorder, self.feed, replaying=self.replaying)
             self._swapped[id(real)] = (real, stat)
             setattr(os, name, stat)
+        for name in ("kill", "killpg"):
+            real = getattr(os, name)
+            replacements.append((os, name, Kill(real, self.recorder, self.feed, replaying=self.replaying)))
         for name in ("statvfs", "fstatvfs"):
             if hasattr(os, name):
                 fact = HostFact(
