@@ -85,7 +85,9 @@ class ForkBoundary:
             raise Frontier(f"the fork reads {data['path']}, whose content the parent never read")
         content = self._copy.content(str(data["path"]))
         data.pop("quiet", None)
-        return {**data, "content": content} if content is not None else {**data, "error": "FileNotFoundError"}
+        if content is None:
+            return {**data, "error": "FileNotFoundError"}
+        return {**data, "content": content, "size": len(content)}
 
     def _tool(self, call: ToolCalled) -> Answer:
         if self._result is not UNSET:

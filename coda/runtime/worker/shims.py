@@ -248,7 +248,7 @@ class Kill(HostFact):
         recorder, feed = self._recorder, self._feed
         if recorder.busy():
             self._real(ident, number)
-            return None
+            return
         if self._replaying and not feed.live:
             answer = feed.take(HOST_CODE)
             if not feed.live:
@@ -259,14 +259,14 @@ class Kill(HostFact):
                     self._real(self._own, number)
                 if errno is not None:
                     raise OSError(errno, os.strerror(errno))
-                return None
+                return
         if self._replaying and ident != self._own:
             raise PermissionError(f"a fork does not signal process {ident}")
         if ident == self._own:
             recorder.code(HOST_CODE, [self.__name__, [True, None]])
             recorder.drain()  # it may be the last thing that this process does
             self._real(ident, number)
-            return None
+            return
         recorder.drain()
         errno = None
         try:
@@ -276,7 +276,7 @@ class Kill(HostFact):
             raise
         finally:
             recorder.code(HOST_CODE, [self.__name__, [False, errno]])
-        return None
+        return
 
 
 class Derived(Shim):
