@@ -39,6 +39,8 @@ from coda.runtime.worker.shims import AfterImport, Feed, Shims
 from coda.runtime.worker.streams import OutputControl, install_streams
 from coda.runtime.worker.units import Units
 
+_SWITCH_SECONDS = 0.001
+
 
 def serve(read_fd: int, write_fd: int) -> NoReturn:
     """Runs the worker until the host says to exit or goes away; never returns."""
@@ -124,6 +126,8 @@ class Worker:
         self._limit_memory()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self.audit.install()
+        # The flusher must get its turn while agent code computes, or all of it is sent after the end.
+        sys.setswitchinterval(_SWITCH_SECONDS)
         self.recorder.start_flusher()
 
     def _limit_memory(self) -> None:

@@ -23,6 +23,8 @@ from coda.runtime.protocol import Answer, Channel, Observe, Request, Stream
 GC_CODE = -16
 OUTPUT_CODES = (-1, -2)
 _FLUSH_SECONDS = 0.005
+_BUSY_SECONDS = 0.002
+_BUSY_ENTRIES = 1000
 _COALESCE_CHARS = 4096
 _exit, _getppid = os._exit, os.getppid  # the agent's own are others
 _CHUNK_ENTRIES = 1 << 18
@@ -95,8 +97,11 @@ class Recorder:
     def _flush_forever(self) -> None:
         self.exempt.add(self._get_ident())
         host = _getppid()
+        pause = _FLUSH_SECONDS
         while not self._stop:
-            self._sleep(_FLUSH_SECONDS)
+            self._sleep(pause)
+            # In a hot loop often, so that little is left to send at its end; else seldom.
+            pause = _BUSY_SECONDS if len(self.lines) > _BUSY_ENTRIES else _FLUSH_SECONDS
             if _getppid() != host:
                 _exit(70)  # the host is gone: a loop in agent code must not outlive it
             try:
