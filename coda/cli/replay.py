@@ -25,7 +25,7 @@ def command(trace: str, verify: bool, trust: bool, as_json: bool, color: str) ->
 
     Nothing is performed: every tool, process, file, clock and input is answered from the log, in a private
     copy of the workspace. Exit status: 0 the replay is faithful, 3 it diverged (the event is named), 2 it
-    could not be run.
+    could not be run, or something in it cannot be answered yet.
     """
     opened = open_trace(trace)
     verdict = replay(opened, trust=trust)
@@ -34,7 +34,9 @@ def command(trace: str, verify: bool, trust: bool, as_json: bool, color: str) ->
         printer.json("replay", ReplayAnswer.of(verdict, run=opened.run, events=opened.count()))
     else:
         _print(printer, verdict, str(opened.path))
-    return 0 if verdict.faithful else 3
+    if verdict.faithful:
+        return 0
+    return 3 if isinstance(verdict.diverged, Diverged) else 2
 
 
 def _print(printer: Printer, verdict: Verdict, path: str) -> None:

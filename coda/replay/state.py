@@ -110,10 +110,9 @@ def replay(trace: Trace | str | os.PathLike[str], *, trust: bool = False) -> Ver
         try:
             session.run_to(None)
         except MissingEffect as error:
-            # A fork that stopped at its frontier ends there in its log too.
-            finished = opened.finished
-            at_end = error.facts.get("seq") == (finished.seq if finished is not None else None)
-            problem = None if at_end and finished is not None and finished.outcome == "frontier" else error
+            problem = None if _ends_there(opened, error) else error
+            if problem is None:
+                session.notes.append(f"the log ends at event {error.facts['seq']}: faithful up to there")
         except Diverged as error:
             problem = error
         boundary = session.boundary
@@ -135,6 +134,14 @@ def replay(trace: Trace | str | os.PathLike[str], *, trust: bool = False) -> Ver
             layers=tuple(session.layers),
             notes=(*session.notes, *marks),
         )
+
+
+def _ends_there(trace: Trace, error: MissingEffect) -> bool:
+    """Whether it is the log that ends there: a fork at its frontier, or a run that was cut short."""
+    finished = trace.finished
+    if finished is None:
+        return bool(error.facts.get("seq") == trace.count())
+    return bool(finished.outcome == "frontier" and error.facts.get("seq") == finished.seq)
 
 
 def state_at(

@@ -179,7 +179,12 @@ class Sandbox:
         run = new_run_id(datetime.datetime.now(datetime.UTC))
         if trace is None:
             folder = run_directory(self.root) / run
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            except OSError as error:
+                raise UsageError(
+                    f"cannot make the run directory {folder}: {error.strerror}; name a place for the trace (-o)"
+                ) from error
             trace = folder / "trace.jsonl"
         return TraceWriter(
             trace,

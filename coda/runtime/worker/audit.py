@@ -8,9 +8,11 @@ caller, never by path (R7); modules of the workspace are told by their loader.
 
 from __future__ import annotations
 
+import _thread
 import os
 import stat as stat_module
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -57,7 +59,6 @@ class Audit:
             "os.exec": self._on_process,
             "os.fork": self._on_fork,
             "socket.connect": self._on_connect,
-            "_thread.start_new_thread": self._on_thread,
             "sqlite3.connect": self._on_sqlite,
         }
         self.active = False
@@ -74,6 +75,19 @@ class Audit:
                     handler(*args)
 
         sys.addaudithook(hook)
+        self._watch_threads()
+
+    def _watch_threads(self) -> None:
+        """Wraps what starts threads: older interpreters raise no audit event for it."""
+        for module, name in (
+            (_thread, "start_new_thread"),
+            (_thread, "start_joinable_thread"),
+            (threading, "_start_new_thread"),
+            (threading, "_start_joinable_thread"),
+        ):
+            real = getattr(module, name, None)
+            if real is not None:
+                setattr(module, name, _Watched(real, self._on_thread))
 
     # --- files ---------------------------------------------------------------------------------
 
@@ -209,7 +223,17 @@ class Audit:
             text = os.fsdecode(address) if isinstance(address, (str, bytes)) else str(type(address).__name__)
         self._act("net.connected", {"address": text})
 
-    def _on_thread(self, function: Any, *_: Any) -> None:
+    def on_asyncio(self, _module: Any) -> None:
+        """Agent code brought an event loop in: the order of its turns is not in the log."""
+        if self.active:
+            detail = (
+                "agent code uses asyncio: tasks that become ready together may run in another order on replay"
+            )
+            self._note("limit.hit", {"what": "asyncio", "detail": detail})
+
+    def _on_thread(self, function: Any) -> None:
+        if not self.active or self._recorder.busy():
+            return
         name = getattr(getattr(function, "__self__", None), "name", None)
         self._note("thread.started", {"name": name if isinstance(name, str) else ""})
         if not self._threads:
@@ -246,6 +270,21 @@ class Audit:
             return "."
         prefix = self._root if self._root.endswith(os.sep) else self._root + os.sep
         return full[len(prefix) :] if full.startswith(prefix) else full
+
+
+class _Watched:
+    """A builtin that tells before it acts; it does not bind as a method would."""
+
+    def __init__(self, real: Any, tell: Callable[[Any], None]) -> None:
+        self._real = real
+        self._tell = tell
+        self.__name__ = self.__qualname__ = real.__name__
+        self.__doc__ = real.__doc__
+
+    def __call__(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        """Tells, and acts."""
+        self._tell(function)
+        return self._real(function, *args, **kwargs)
 
 
 def _mode_of(flags: int) -> str:

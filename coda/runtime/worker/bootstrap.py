@@ -112,7 +112,13 @@ class Worker:
         self.inspector.on_live = self._go_live
         self.inspector.on_pause = self._pause
         self._stdin = stdin
-        sys.meta_path.insert(0, AfterImport(self.shims, {"subprocess": self.processes.adapt}))
+        sys.meta_path.insert(
+            0,
+            AfterImport(
+                self.shims,
+                {"subprocess": self.processes.adapt, "asyncio.base_events": self.audit.on_asyncio},
+            ),
+        )
         folders = [config.root]
         if config.main is not None:
             folders.append(os.path.dirname(os.path.abspath(config.main)))
