@@ -183,7 +183,8 @@ class Sandbox:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             except OSError as error:
                 raise UsageError(
-                    f"cannot make the run directory {folder}: {error.strerror}; name a place for the trace (-o)"
+                    f"cannot make the run directory {folder}: {error.strerror}; "
+                    "name a place for the trace (-o)"
                 ) from error
             trace = folder / "trace.jsonl"
         return TraceWriter(
