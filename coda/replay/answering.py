@@ -2,7 +2,7 @@
 
 Guarantee: nothing is performed. What the worker says is compared with the next recorded event before it
 is answered, so agent code never runs past a difference into new ground; what an answered act did to the
-workspace is applied to the private copy first (R8).
+workspace is applied to the private copy first.
 """
 
 from __future__ import annotations

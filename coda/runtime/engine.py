@@ -41,7 +41,7 @@ from coda.runtime.protocol import (
 _GRACE_SECONDS = 1.0
 _START_SECONDS = 60.0
 _RAW_CHUNK = 1 << 16
-# No address randomisation where the system allows it: hashes of None and of types are then stable (R15).
+# No address randomisation where the system allows it: hashes of None and of types are then stable.
 _LAUNCHER = (
     "import ctypes,os,sys\n"
     "try: libc=ctypes.CDLL(None); libc.personality(0x0040000)\n"

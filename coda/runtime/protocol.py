@@ -1,8 +1,8 @@
-"""What host and worker say to each other: frames of msgpack over two pipes, data only (R1).
+"""What host and worker say to each other: frames of msgpack over two pipes, data only.
 
 Guarantee: every message is one of the structs below, bounded in size and validated on arrival, so the
 host can treat the worker as hostile: nothing that arrives is ever unpickled or used unchecked.
-Each direction is one FIFO, so the order in which the worker speaks is the order of the log (R6).
+Each direction is one FIFO, so the order in which the worker speaks is the order of the log.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The audit hook: tells the host of files, processes and connections of agent code. It is no fence (R2).
+"""The audit hook: tells the host of files, processes and connections of agent code. It is no fence.
 
 Guarantee: an act that another process could see (opening for writing, renaming, deleting, starting,
 connecting) is asked of the host, and so on disk, before it happens. Content is read before the open
 goes on, since the open itself may destroy it. What the import machinery opens is left out by its
-caller, never by path (R7); modules of the workspace are told by their loader.
+caller, never by path; modules of the workspace are told by their loader.
 """
 
 from __future__ import annotations

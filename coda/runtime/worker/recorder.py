@@ -1,6 +1,6 @@
 """The worker's side of the log: one stream of statements, values and observations, in causal order.
 
-Guarantee (R6): what ran before an effect is sent before the effect, because draining the buffers and
+Guarantee: what ran before an effect is sent before the effect, because draining the buffers and
 sending happen under one lock; the flusher thread takes the same lock. A drain takes ids first and
 values after, and every hook appends its value before its id, so values are never missing for an id
 that was sent; the host carries surplus values over to the next message.
@@ -30,7 +30,7 @@ _exit, _getppid = os._exit, os.getppid  # the agent's own are others
 _CHUNK_ENTRIES = 1 << 18
 # More than this waiting to be sent, and agent code waits too: the buffer's memory is bounded.
 _THROTTLE_ENTRIES = 1 << 21
-# Containers made since the last collection after which the flusher asks for one (R16).
+# Containers made since the last collection after which the flusher asks for one.
 _COLLECT_AFTER = 300_000
 
 

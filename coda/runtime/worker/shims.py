@@ -3,7 +3,7 @@
 Guarantee: a shim is an instance with `__call__` and no `__get__`, so that it behaves like the builtin it
 stands for also as a class attribute; it carries the builtin's name and pickles as it. Modules that only
 wait (threading, queue, asyncio ...) keep the real clock and are never logged. Randomness is seeded, not
-recorded, with one stream for each calling module. (See REPLAY facts in docs/adr.)
+recorded, with one stream for each calling module. (See docs/adr/0006.)
 """
 
 from __future__ import annotations
