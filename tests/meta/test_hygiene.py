@@ -86,3 +86,16 @@ def test_tests_do_not_sleep() -> None:
         and [ast.unparse(argument) for argument in node.args] != ["0"]
     ]
     assert not found
+
+
+def test_nothing_cites_a_paper_that_is_not_here() -> None:
+    """Short names of rules mean something to those alone who have the list."""
+    cited = re.compile(r"\((?:R[0-9]{1,2}|A-[0-9]{2}|RULES)\b")
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
+        for path in own_files()
+        if path.suffix in (".py", ".md", ".toml")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if cited.search(line)
+    ]
+    assert not found
