@@ -41,7 +41,8 @@ def command(trace: str, verify: bool, trust: bool, as_json: bool, color: str) ->
 
 def _print(printer: Printer, verdict: Verdict, path: str) -> None:
     if verdict.diverged is None:
-        printer.line(Styled(f"faithful: {path}", "green"))
+        until = "" if verdict.ends_at is None else f" up to event {verdict.ends_at}, where the log ends"
+        printer.line(Styled(f"faithful{until}: {path}", "green"))
     elif isinstance(verdict.diverged, Diverged):
         printer.line(Styled(verdict.diverged.message, "red"))
     else:

@@ -53,6 +53,7 @@ class Session:
 
     def __init__(self, trace: Trace, *, trust: bool = False) -> None:
         self.trace = trace
+        trace.verify_seals()
         self.started = trace.started
         _check_interpreter(trace, self.started)
         self.copy = PrivateCopy(trace)

@@ -78,6 +78,8 @@ class Verdict(NamedTuple):
     uncompared: tuple[str, ...]
     layers: tuple[str, ...]
     notes: tuple[str, ...]
+    ends_at: int | None = None
+    """Where the log ends inside a block (a run cut short, a fork's frontier); None: it ends with the run."""
 
     @property
     def isolation(self) -> str:
@@ -106,13 +108,13 @@ def replay(trace: Trace | str | os.PathLike[str], *, trust: bool = False) -> Ver
     """
     opened = _opened(trace)
     problem: Diverged | MissingEffect | None = None
+    ends_at: int | None = None
     with Session(opened, trust=trust) as session:
         try:
             session.run_to(None)
         except MissingEffect as error:
             problem = None if _ends_there(opened, error) else error
-            if problem is None:
-                session.notes.append(f"the log ends at event {error.facts['seq']}: faithful up to there")
+            ends_at = error.facts["seq"] if problem is None else None
         except Diverged as error:
             problem = error
         boundary = session.boundary
@@ -133,6 +135,7 @@ def replay(trace: Trace | str | os.PathLike[str], *, trust: bool = False) -> Ver
             uncompared=tuple(dict.fromkeys(boundary.uncompared)),
             layers=tuple(session.layers),
             notes=(*session.notes, *marks),
+            ends_at=ends_at,
         )
 
 

@@ -191,7 +191,10 @@ class Inspector:
                 return _place_in(frame.f_globals, name, None)
         elif name in self._namespace or new:
             return _place_in(self._namespace, name, None)
-        raise NameError(f"no variable {name!r} is bound here")
+        raise NameError(
+            f"no variable {name!r} is bound here; a statement that binds it has done so at the next event; "
+            "--new makes a name"
+        )
 
     def _shown(self, values: dict[str, Any]) -> dict[str, Any]:
         return {str(name): show(value, limit=_SHORT_BYTES) for name, value in values.items()}
