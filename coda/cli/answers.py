@@ -52,6 +52,8 @@ class ReplayAnswer(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[str, ...]
     """The layers of isolation that held."""
     notes: tuple[str, ...]
+    ends_at: int | None = None
+    """Where the log ends inside a block; null when it ends with the run."""
 
     @classmethod
     def of(cls, verdict: Verdict, *, run: str, events: int) -> ReplayAnswer:
@@ -82,6 +84,7 @@ class ReplayAnswer(msgspec.Struct, frozen=True, kw_only=True):
             isolation=verdict.isolation,
             layers=tuple(verdict.layers),
             notes=tuple(verdict.notes),
+            ends_at=verdict.ends_at,
         )
 
 

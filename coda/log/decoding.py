@@ -21,7 +21,9 @@ import msgspec
 from coda.errors import SchemaMismatch
 from coda.log.values import BlobRef, Opaque, RecordValue, Summary
 
-_MALFORMED: Final = (KeyError, TypeError, ValueError, ArithmeticError, RecursionError, msgspec.DecodeError)
+_MALFORMED: Final = (
+    KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, msgspec.DecodeError,
+)  # fmt: skip
 _INEXACT: Final = frozenset({"opaque", "summary", "blob"})
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from coda.runtime.places import FileAccess
     from coda.runtime.primitives import Primitives
     from coda.runtime.protocol import (
+        LOWEST_CODE,
         Answer,
         Configure,
         Done,

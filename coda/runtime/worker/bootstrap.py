@@ -35,7 +35,8 @@ from coda.runtime.worker.modules import AgentFinder
 from coda.runtime.worker.names import Ctx, Stub, note_mutations
 from coda.runtime.worker.processes import Processes
 from coda.runtime.worker.recorder import Recorder
-from coda.runtime.worker.shims import AfterImport, Feed, Shims
+from coda.runtime.worker.shims import AfterImport, Shims
+from coda.runtime.worker.standins import Feed
 from coda.runtime.worker.streams import OutputControl, install_streams
 from coda.runtime.worker.units import Units
 

@@ -16,15 +16,26 @@ import os
 import sys
 import time
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-from coda.log import CODES, to_envelope
 from coda.runtime.worker.recorder import Recorder
+from coda.runtime.worker.standins import (
+    CODE_OF,
+    AnsweringClock,
+    Derived,
+    Feed,
+    HostFact,
+    Kill,
+    RecordedEnviron,
+    RecordingClock,
+    Sleep,
+    SortedListing,
+    SortedScan,
+    Stat,
+    Urandom,
+)
 
-HOST_CODE = -17
-ENV_CODE = -14
-SLEEP_CODE = -13
 CLOCKS = (
     "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns",
     "process_time", "process_time_ns", "thread_time", "thread_time_ns",
@@ -34,376 +45,6 @@ WAITERS = (
     "concurrent.futures.thread", "asyncio.base_events", "asyncio.events", "asyncio.selector_events",
     "multiprocessing.connection", "multiprocessing.util", "multiprocessing.pool",
 )  # fmt: skip
-_CODE_OF = {name: code for code, (_, name) in CODES.items()}
-
-
-class Feed:
-    """Recorded answers of coded observations, in order; the replaying worker takes them one by one."""
-
-    def __init__(self, recorder: Recorder, stop: Callable[[], None]) -> None:
-        self._recorder = recorder
-        self._stop = stop
-        self._answers: list[tuple[int, Any]] = []
-        self._next = 0
-        self._stop_before = -1
-        self.live = False
-        self.paused = False
-        """The state is being looked at: what a `__repr__` asks is no observation."""
-
-    def load(self, answers: list[tuple[int, Any]], stop_before: int) -> None:
-        """Starts a block with its answers."""
-        self._answers = answers
-        self._next = 0
-        self._stop_before = stop_before
-
-    def take(self, code: int) -> Any:
-        """Gives the next answer, which must be one of that code; else the replay has diverged and ends."""
-        if self._next == self._stop_before:
-            self._stop_before = -1
-            self._stop()
-        if self.live:
-            return None
-        if self._next >= len(self._answers) or self._answers[self._next][0] != code:
-            found = self._answers[self._next][0] if self._next < len(self._answers) else None
-            self._recorder.request("diverged", {"asked": code, "recorded": found, "index": self._next})
-        answer = self._answers[self._next][1]
-        self._next += 1
-        return answer
-
-
-class Shim:
-    """A stand-in for a builtin function; also its type calls itself what the builtin's does."""
-
-    def __init_subclass__(cls) -> None:
-        cls.__module__ = "builtins"
-        cls.__name__ = cls.__qualname__ = "builtin_function_or_method"
-
-    def __init__(self, real: Any) -> None:
-        self.__name__ = real.__name__
-        self.__qualname__ = getattr(real, "__qualname__", real.__name__)
-        self.__module__ = getattr(real, "__module__", None) or "builtins"
-        self.__doc__ = real.__doc__
-        self.__self__ = getattr(real, "__self__", None)
-        self.__text_signature__ = getattr(real, "__text_signature__", None)
-
-    def __repr__(self) -> str:
-        return f"<built-in function {self.__name__}>"
-
-    def __reduce__(self) -> str:
-        return str(self.__qualname__)
-
-
-class RecordingClock(Shim):
-    """A clock whose answers go into the stream."""
-
-    __slots__ = ("_code", "_feed", "_line", "_offset", "_real", "_value")
-
-    def __init__(self, real: Any, code: int, recorder: Recorder, feed: Feed) -> None:
-        super().__init__(real)
-        self._real = real
-        self._code = code
-        self._value = recorder.values.append
-        self._line = recorder.lines.append
-        self._feed = feed
-        self._offset: Any = None
-
-    def __call__(self) -> Any:
-        """Answers as the builtin would."""
-        answer = self._real()
-        self._value(answer)
-        self._line(self._code)
-        return answer
-
-
-class AnsweringClock(RecordingClock):
-    """A clock whose answers come from the log; afterwards it goes on from the last recorded instant."""
-
-    __slots__ = ()
-
-    def __call__(self) -> Any:
-        """Answers as the builtin would."""
-        feed = self._feed
-        if feed.paused:
-            return self._real() + (self._offset or 0)
-        if not feed.live:
-            answer = feed.take(self._code)
-            if not feed.live:
-                self._offset = answer - self._real()
-                self._value(answer)
-                self._line(self._code)
-                return answer
-        answer = self._real() + (self._offset or 0)
-        self._value(answer)
-        self._line(self._code)
-        return answer
-
-    def go_on_from(self, now: Any) -> None:
-        """Where to go on from, if no recorded answer says so."""
-        if self._offset is None:
-            self._offset = now - self._real()
-
-
-class Sleep(Shim):
-    """`time.sleep`: really sleeps when recording or live; a replay only checks that it was called."""
-
-    __slots__ = ("_feed", "_real", "_recorder", "_replaying")
-
-    def __init__(self, recorder: Recorder, feed: Feed, *, replaying: bool) -> None:
-        super().__init__(time.sleep)
-        self._real = time.sleep
-        self._recorder = recorder
-        self._feed = feed
-        self._replaying = replaying
-
-    def __call__(self, seconds: Any, /) -> None:
-        """Answers as the builtin would."""
-        if self._feed.paused:
-            return
-        if self._replaying and not self._feed.live:
-            self._feed.take(SLEEP_CODE)
-            if not self._feed.live:
-                if not isinstance(seconds, (int, float)) or seconds < 0:
-                    self._real(seconds)  # raises what it raised
-                self._recorder.code(SLEEP_CODE, float(seconds))
-                return
-        if isinstance(seconds, (int, float)) and seconds >= 0:
-            self._recorder.code(SLEEP_CODE, float(seconds))
-            self._recorder.drain()
-        self._real(seconds)
-
-
-class HostFact(Shim):
-    """A function of the surroundings (process id, processors ...): one observation a call."""
-
-    __slots__ = ("_feed", "_real", "_rebuild", "_recorder", "_replaying")
-
-    def __init__(
-        self, real: Any, recorder: Recorder, feed: Feed, *, replaying: bool, rebuild: Any = tuple
-    ) -> None:
-        super().__init__(real)
-        self._rebuild = rebuild
-        self._real = real
-        self._recorder = recorder
-        self._feed = feed
-        self._replaying = replaying
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Answers as the builtin would."""
-        if self._recorder.busy():
-            return self._real(*args, **kwargs)
-        if self._replaying and not self._feed.live:
-            answer = self._feed.take(HOST_CODE)
-            if not self._feed.live:
-                self._recorder.code(HOST_CODE, answer)
-                value = answer[1]
-                return self._rebuild(value) if isinstance(value, list) else value
-        value = self._real(*args, **kwargs)
-        plain = list(value) if isinstance(value, tuple) else value
-        self._recorder.code(HOST_CODE, [self.__name__, to_envelope(plain)])
-        return value
-
-
-class Stat(HostFact):
-    """`os.stat` and its like: a replay sees the recorded times, sizes and inodes, and the recorded errors."""
-
-    __slots__ = ()
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Answers as the builtin would."""
-        recorder, feed = self._recorder, self._feed
-        if recorder.busy():
-            return self._real(*args, **kwargs)
-        if self._replaying and not feed.live:
-            answer = feed.take(HOST_CODE)
-            if not feed.live:
-                recorder.code(HOST_CODE, answer)
-                return self._answer(answer[1], args[0] if args else kwargs.get("path"))
-        try:
-            found = self._real(*args, **kwargs)
-        except OSError as error:
-            recorder.code(HOST_CODE, [self.__name__, {"errno": error.errno}])
-            raise
-        plain, named = found.__reduce__()[1]
-        recorder.code(HOST_CODE, [self.__name__, {"stat": list(plain), "more": named}])
-        return found
-
-    @staticmethod
-    def _answer(value: Any, path: Any) -> Any:
-        if "errno" in value:
-            raise OSError(value["errno"], os.strerror(value["errno"]), path)
-        return os.stat_result(value["stat"], value["more"])
-
-
-class Kill(HostFact):
-    """`os.kill` and `os.killpg`: a replay signals nobody, except itself where the program did."""
-
-    __slots__ = ("_own",)
-
-    def __init__(self, real: Any, recorder: Recorder, feed: Feed, *, replaying: bool) -> None:
-        super().__init__(real, recorder, feed, replaying=replaying)
-        self._own = (os.getpid, os.getpgrp)[real.__name__ == "killpg"]()
-
-    def __call__(self, ident: Any, number: Any, /) -> None:
-        """Answers as the builtin would."""
-        recorder, feed = self._recorder, self._feed
-        if recorder.busy():
-            self._real(ident, number)
-            return
-        if self._replaying and not feed.live:
-            answer = feed.take(HOST_CODE)
-            if not feed.live:
-                recorder.code(HOST_CODE, answer)
-                own, errno = answer[1]
-                if own:
-                    recorder.drain()
-                    self._real(self._own, number)
-                if errno is not None:
-                    raise OSError(errno, os.strerror(errno))
-                return
-        if self._replaying and ident != self._own:
-            raise PermissionError(f"a fork does not signal process {ident}")
-        if ident == self._own:
-            recorder.code(HOST_CODE, [self.__name__, [True, None]])
-            recorder.drain()  # it may be the last thing that this process does
-            self._real(ident, number)
-            return
-        recorder.drain()
-        errno = None
-        try:
-            self._real(ident, number)
-        except OSError as error:
-            errno = error.errno
-            raise
-        finally:
-            recorder.code(HOST_CODE, [self.__name__, [False, errno]])
-        return
-
-
-class Derived(Shim):
-    """A function of `time` that means "now" when its argument is left out."""
-
-    __slots__ = ("_arity", "_convert", "_now", "_real")
-
-    def __init__(self, real: Any, now: Callable[[], Any], arity: int, convert: Any = None) -> None:
-        super().__init__(real)
-        self._real = real
-        self._now = now
-        self._arity = arity
-        self._convert = convert
-
-    def __call__(self, *args: Any) -> Any:
-        """Answers as the builtin would."""
-        if len(args) < self._arity or (self._convert is None and args and args[-1] is None):
-            now = self._now()
-            args = (*args[: self._arity - 1], self._convert(now) if self._convert else now)
-        return self._real(*args)
-
-
-class Urandom(Shim):
-    """`os.urandom` as a keyed hash stream for each calling module: no use shifts another's."""
-
-    __slots__ = ("_counters", "_digest", "_seed")
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(os.urandom)
-        from _blake2 import blake2b  # the C module: hashlib would be imported before its shims
-
-        self._digest = blake2b
-        self._seed = seed.to_bytes(8, "big", signed=False)
-        self._counters: dict[str, int] = {}
-
-    def __call__(self, size: int, /) -> bytes:
-        """Answers as the builtin would."""
-        if size < 0:
-            raise ValueError("negative argument not allowed")
-        module = sys._getframe(1).f_globals.get("__name__", "")
-        parts = []
-        made = 0
-        while made < size:
-            count = self._counters.get(module, 0)
-            self._counters[module] = count + 1
-            text = f"{module}\0{count}".encode("utf-8", "surrogatepass")
-            block = self._digest(text, key=self._seed).digest()
-            parts.append(block)
-            made += len(block)
-        return b"".join(parts)[:size]
-
-
-class SortedListing(Shim):
-    """`os.listdir` in sorted order: the system's own order is arbitrary and differs between copies."""
-
-    __slots__ = ("_real",)
-
-    def __init__(self, real: Any) -> None:
-        super().__init__(real)
-        self._real = real
-
-    def __call__(self, path: Any = None) -> Any:
-        """Answers as the builtin would."""
-        return sorted(self._real(path))
-
-
-class _SortedScan:
-    def __init__(self, entries: Iterable[Any]) -> None:
-        self._entries = iter(entries)
-
-    def __iter__(self) -> _SortedScan:
-        return self
-
-    def __next__(self) -> Any:
-        return next(self._entries)
-
-    def __enter__(self) -> _SortedScan:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._entries = iter(())
-
-
-class SortedScan(Shim):
-    """`os.scandir` in sorted order."""
-
-    __slots__ = ("_real",)
-
-    def __init__(self, real: Any) -> None:
-        super().__init__(real)
-        self._real = real
-
-    def __call__(self, path: Any = None) -> Any:
-        """Answers as the builtin would."""
-        with self._real(path) as entries:
-            return _SortedScan(sorted(entries, key=_entry_name))
-
-
-def _entry_name(entry: Any) -> Any:
-    return entry.name
-
-
-class RecordedEnviron(os._Environ):  # type: ignore[type-arg]  # generic only for type checkers
-    """`os.environ` that notes each variable that is read, once for each value."""
-
-    _coda_recorder: Recorder
-    _coda_seen: dict[Any, Any]
-
-    def __getitem__(self, key: Any) -> Any:
-        try:
-            value = super().__getitem__(key)
-        except KeyError:
-            self._coda_note(key, None)
-            raise
-        self._coda_note(key, value)
-        return value
-
-    def _coda_note(self, key: Any, value: Any) -> None:
-        seen = self._coda_seen
-        if self._coda_recorder.busy():
-            return  # inside an act that is answered as a whole
-        if key not in seen or seen[key] != value:
-            seen[key] = value
-            self._coda_recorder.code(ENV_CODE, [to_envelope(key), to_envelope(value)])
 
 
 class Shims:
@@ -424,7 +65,7 @@ class Shims:
         kind = AnsweringClock if self.replaying else RecordingClock
         for name in CLOCKS:
             real = getattr(time, name)
-            replacements.append((time, name, kind(real, _CODE_OF[f"time.{name}"], self.recorder, self.feed)))
+            replacements.append((time, name, kind(real, CODE_OF[f"time.{name}"], self.recorder, self.feed)))
         replacements.append((time, "sleep", Sleep(self.recorder, self.feed, replaying=self.replaying)))
         urandom = Urandom(self.seed)
         replacements.append((os, "urandom", urandom))

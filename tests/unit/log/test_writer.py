@@ -44,11 +44,11 @@ def test_records_are_numbered_timed_and_written_as_they_are_appended(tmp_path: P
     note = Note(text="x")
     assert out.append(note) == 4
     assert (note.seq, note.t) == (4, 3000)
-    assert out.append(Note(text="y", t=5)) == 5
+    assert out.append(Note(text="y", t=5)) == 5  # earlier than the last one: time does not go back
     assert out.next_seq == 6
     found = rows(path)  # before anything is closed or flushed
     assert [row["type"] for row in found] == ["header", "run.started", "lines", "note", "note"]
-    assert [(row["seq"], row["t"]) for row in found[1:]] == [(0, 1000), (1, 2000), (4, 3000), (5, 5)]
+    assert [(row["seq"], row["t"]) for row in found[1:]] == [(0, 1000), (1, 2000), (4, 3000), (5, 3000)]
     assert found[0]["codes"] == {str(code): list(meaning) for code, meaning in CODES.items()}
     assert all(line.startswith(b'{"type":"') for line in path.read_bytes().splitlines())
     out.close()
@@ -100,12 +100,12 @@ def test_lines_that_are_encoded_already_are_the_same_as_lines_that_are_not(tmp_p
         with writer(tmp_path / f"{name}.jsonl", on_append=lambda record, line: seen.append(record)) as out:
             out.append(started())
             if name == "plain":
-                first = out.append(Lines(n=2, ids=(-1, -3), vals=("a", 1.5), block=1, t=7))
+                first = out.append(Lines(n=2, ids=(-1, -3), vals=("a", 1.5), block=1, t=7000))
             else:
-                first = out.append_lines(b"[-1,-3]", b'["a",1.5]', 2, block=1, t=7)
+                first = out.append_lines(b"[-1,-3]", b'["a",1.5]', 2, block=1, t=7000)
             assert (first, out.next_seq) == (1, 3)
     assert (tmp_path / "plain.jsonl").read_bytes() == (tmp_path / "encoded.jsonl").read_bytes()
-    assert seen[1] == seen[4] == Lines(seq=1, t=7, n=2, ids=(-1, -3), vals=("a", 1.5), block=1)
+    assert seen[1] == seen[4] == Lines(seq=1, t=7000, n=2, ids=(-1, -3), vals=("a", 1.5), block=1)
 
 
 def test_listeners_hear_every_record_with_its_line(tmp_path: Path) -> None:
