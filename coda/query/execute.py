@@ -45,6 +45,16 @@ FINDERS: dict[str, Callable[[Scan], Iterator[Hit]]] = {
 }
 
 
+_UNDECIDED = {
+    "set": ("bindings not captured", "; a replay knows them"),
+    "run": (
+        "commands of which that is not recorded",
+        "; `run where finished = null` lists those without an end",
+    ),
+}
+"""What could not be decided, and who knows it, for verbs that have words of their own."""
+
+
 class Group(msgspec.Struct, frozen=True, kw_only=True):
     """One row of `| count by FIELD`; of `| count`, the only one, with field None."""
 
@@ -115,9 +125,9 @@ class Result:
                 " reads itself is not recorded; `run` lists commands"
             )
         if undecided:
-            what = "bindings not captured" if self.query.verb == "set" else "values not kept whole"
+            what, hint = _UNDECIDED.get(self.query.verb, ("values not kept whole", "; a replay knows them"))
             self.incomplete.append(
-                f"incomplete: {undecided:,} {what} in run {trace.run}, so not compared; a replay knows them"
+                f"incomplete: {undecided:,} {what} in run {trace.run}, so not compared{hint}"
             )
         self.notes += [f"{times:,} x {text}" for text, times in scan.notes.items()]
 
@@ -137,6 +147,12 @@ class Result:
 def _known(hit: Hit) -> dict[str, Any]:
     """Gives the fields of a hit, with what was not captured as not known."""
     fields = hit.lookup()
+    if hit.verb == "run" and fields.get("error") is None:
+        # The end of a child that is waited for by other means than `run` is not in the log.
+        unknown = (
+            ("code",) if fields.get("finished") is not None else ("code", "stdout", "stderr", "duration")
+        )
+        fields |= {name: NOT_KNOWN for name in unknown if fields.get(name) is None}
     if fields.get("captured") is False:
         fields["value"] = NOT_KNOWN
     return fields

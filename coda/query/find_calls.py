@@ -8,9 +8,11 @@ whose worker died has no answer and is still a hit.
 from __future__ import annotations
 
 import ast
+import re
 import shlex
 from collections.abc import Iterator
-from typing import Any
+from itertools import dropwhile
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -33,6 +35,10 @@ from coda.query.scan import Scan, seconds_text, shown
 
 SHELL = "bash"
 """The primitive that runs commands."""
+_SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "zsh"})
+_NESTED_SHELLS = 4
+"""How deep `sh -c "sh -c ..."` is looked into."""
+_ASSIGNMENT = re.compile(r"[^\W\d]\w*=")
 
 
 def find_tools(scan: Scan) -> Iterator[Hit]:
@@ -156,20 +162,60 @@ def _matches(scan: Scan, cmd: str, *, shell: bool, words: tuple[str, ...]) -> bo
         return True
     match = scan.text_test()
     named = " " not in scan.query.pattern.text
-    for part in [cmd, *(commands_of(cmd) if shell else ())]:
-        program, _, rest = part.partition(" ")
-        if words and part is cmd:
-            program, rest = words[0], " ".join(words[1:])
-        last = program.rpartition("/")[2]
-        if match(part) or match(f"{last} {rest}".rstrip()) or (named and (match(last) or match(program))):
+    for part in _parts(cmd, shell=shell, words=words):
+        last = part.program.rpartition("/")[2]
+        texts = {part.text, f"{last} {part.rest}".rstrip(), *((last, part.program) if named else ())}
+        if any(map(match, texts)):
             return True
     return False
 
 
-def commands_of(line: str) -> list[str]:
-    """Gives the simple commands of a shell line: what stands between `;`, `&&`, `||`, `|`, `&`, line ends."""
-    if not any(mark in line for mark in ";&|\n("):
-        return [line]
+class _Part(NamedTuple):
+    """One simple command: its text, and the same as program and the rest."""
+
+    text: str
+    program: str
+    rest: str
+
+
+def _parts(cmd: str, *, shell: bool, words: tuple[str, ...]) -> Iterator[_Part]:
+    """Gives a command as a whole, then the commands of the shell lines in it, of `sh -c` lines too."""
+    line = cmd if shell else _script(words)
+    program, _, rest = cmd.partition(" ")
+    if words and not shell:
+        program, rest = words[0], " ".join(words[1:])
+    yield _Part(cmd, program, rest)
+    lines = [line] if line is not None else []
+    for _ in range(_NESTED_SHELLS):
+        inner: list[str] = []
+        for text in lines:
+            for simple in commands_of(text):
+                given = list(dropwhile(_ASSIGNMENT.match, simple))
+                if given:
+                    yield _Part(" ".join(simple), given[0], " ".join(given[1:]))
+                script = _script(tuple(given))
+                if script is not None:
+                    inner.append(script)
+        lines = inner
+
+
+def _script(words: tuple[str, ...]) -> str | None:
+    """Gives the line that a shell is told to run by `-c`, None when the command is no such one."""
+    names = [word.rpartition("/")[2] for word in words]
+    if names and names[0] == "env":
+        names, words = names[1:], words[1:]
+    if not names or names[0] not in _SHELLS:
+        return None
+    for place, word in enumerate(words[1:-1], 1):
+        if not word.startswith("-"):
+            return None
+        if not word.startswith("--") and "c" in word:
+            return words[place + 1]
+    return None
+
+
+def commands_of(line: str) -> list[list[str]]:
+    """Gives the simple commands of a shell line as words: what stands between `;`, `&&`, `|`, line ends."""
     lexer = shlex.shlex(line.replace("\n", " ; "), posix=True, punctuation_chars=";&|()")
     lexer.whitespace_split = True
     lexer.commenters = ""
@@ -181,8 +227,8 @@ def commands_of(line: str) -> list[str]:
             else:
                 parts[-1].append(word)
     except ValueError:
-        return [line]  # quotes that do not close: the shell would refuse it too
-    return [" ".join(part) for part in parts if part]
+        return [line.split()]  # quotes that do not close: the shell would refuse it too
+    return [part for part in parts if part]
 
 
 def _program(cmd: str) -> str:
@@ -196,7 +242,7 @@ def _process_end(record: ProcessFinished) -> dict[str, Any]:
         "stderr": record.stderr,
         "error": record.error,
         "finished": record.seq,
-        "end": f"exit {record.code}",
+        "end": f"exit {record.code}" if record.code is not None else "",
     }
 
 

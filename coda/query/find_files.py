@@ -1,7 +1,8 @@
 """Finders of files: `read`, `write`, `delete`.
 
 Guarantee: one hit for each access. A read is opening readable: one event, whether the code used the
-primitive, `open` or a library (`via` and `cause` tell). A write is the open and the content that was
+primitive, `open` or a library (`via` and `cause` tell); what was kept of a file before it was opened to
+be appended to is none. A write is the open and the content that was
 noticed afterwards, merged to one hit, so nothing is counted twice; a rename onto a path is a write of
 it, since that is how careful programs write.
 """
@@ -38,26 +39,50 @@ def find_reads(scan: Scan) -> Iterator[Hit]:
     executed, which no agent code asked to read, only when `via` is.
     """
     match = scan.path_test()
-    with_failed = "error" in scan.asked
+    held: TraceEvent | None = None
     for event in scan.events(scan.first):
+        if held is not None and not _is_content_before(held, event):
+            yield from _read_hit(scan, held)
+        held = None
         if scan.past(event.seq):
             return
         record = event.record
-        if not isinstance(record, FileRead):
+        if isinstance(record, FileRead):
+            # The next event tells whether the code could read it.
+            held = event if match(record.path, record.given) else None
+        elif not isinstance(record, FileOpened):
             scan.possible += (
                 event.seq >= scan.first
                 and scan.query.pattern is not None
                 and any(map(match, words_of(record)))
             )
-            continue
-        if not match(record.path, record.given):
-            continue
-        if record.error is not None and not with_failed:
-            scan.note("failed attempt to read; `where error != null` lists them")
-            continue
-        if record.via in _MACHINERY and "via" not in scan.asked:
-            scan.note(f"read to be executed; `where via = {record.via}` lists them")
-            continue
+    if held is not None:
+        yield from _read_hit(scan, held)
+
+
+def _is_content_before(read: TraceEvent, event: TraceEvent) -> bool:
+    """Tells whether a read was the recorder's: it keeps what stood in a file that is about to be written."""
+    opened, record = event.record, read.record
+    return (
+        isinstance(opened, FileOpened)
+        and isinstance(record, FileRead)
+        and event.seq == read.seq + 1
+        and record.via == "open"
+        and record.path == opened.path
+        and bool(opened.mode)
+        and not set(opened.mode) & {"r", "+"}
+    )
+
+
+def _read_hit(scan: Scan, event: TraceEvent) -> Iterator[Hit]:
+    """Gives the hit of a read that agent code asked for."""
+    record = event.record
+    assert isinstance(record, FileRead)
+    if record.error is not None and "error" not in scan.asked:
+        scan.note("failed attempt to read; `where error != null` lists them")
+    elif record.via in _MACHINERY and "via" not in scan.asked:
+        scan.note(f"read to be executed; `where via = {record.via}` lists them")
+    else:
         state = record.error if record.error is not None else size_text(record.size)
         yield scan.hit(event, record.path, f"{record.via}, {state}")
 

@@ -35,7 +35,7 @@ def _verb(*types: str, derived: tuple[str, ...] = (), support: tuple[str, ...] =
 
 
 VERBS: dict[str, Verb] = {
-    "read": _verb("file.read", support=("process.started", "tool.called")),
+    "read": _verb("file.read", support=("file.opened", "process.started", "tool.called")),
     "write": _verb(
         "file.wrote", "file.opened", "file.renamed", derived=("opened", "via"), support=("block.finished",)
     ),

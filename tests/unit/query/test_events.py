@@ -234,6 +234,65 @@ def test_what_a_command_may_have_read_is_not_called_a_no(tmp_path: Path) -> None
         assert bool(answer.notes) is bool(unsaid)
 
 
+def test_what_was_kept_before_an_append_is_no_read(tmp_path: Path) -> None:
+    accesses = [
+        (FileRead(path="o.txt", size=1), FileOpened(path="o.txt", mode=mode))
+        for mode in ("a", "r+", "ab", "a+")
+    ]
+    records = [record for access in accesses for record in access]
+    last = FileRead(path="o.txt", size=4)
+    trace = write(tmp_path / "t.jsonl", [*records, last])  # reads at 1, 3, 5, 7, 9
+    assert [hit.seq for hit in hits("read", trace)] == [3, 7, 9]
+    assert [hit.seq for hit in hits("read o.txt", trace)] == [3, 7, 9]
+    assert [hit.seq for hit in hits("read o.txt at 1..5", trace)] == [3]
+    assert [hit.seq for hit in hits("write o.txt", trace)] == [2, 4, 6, 8]
+
+
+@pytest.mark.parametrize(
+    ("argv", "shell", "found"),
+    [
+        (("cat thr.env",), True, "cat"),
+        (("sh", "-c", "cat o.txt"), False, "cat"),
+        (("/bin/bash", "-euc", "cd x && cat o.txt"), False, "cat"),
+        (("sh -c 'cat o.txt | wc'",), True, "wc"),
+        (("A=1 cat o.txt",), True, "cat"),
+        (("cat", "a b"), False, "cat"),
+        (("echo hi; ls *.env",), True, "ls"),
+    ],
+)
+def test_each_part_of_a_shell_line_is_a_command(
+    tmp_path: Path, argv: tuple[str, ...], shell: bool, found: str
+) -> None:
+    trace = write(
+        tmp_path / "t.jsonl", [ProcessStarted(argv=argv, shell=shell), ProcessFinished(code=0, cause=1)]
+    )
+    assert [hit.seq for hit in hits(f"run {found}", trace)] == [1]
+    assert [hit.seq for hit in hits(f'run "{found}*"', trace)] == [1]
+
+
+@pytest.mark.parametrize(
+    "argv", [("echo", "cat"), ("sh", "x.sh", "-c", "cat"), ("echo", "-c", "cat x"), ("echo cat",)]
+)
+def test_an_argument_is_no_command(tmp_path: Path, argv: tuple[str, ...]) -> None:
+    trace = write(tmp_path / "t.jsonl", [ProcessStarted(argv=argv, shell=len(argv) == 1)])
+    assert hits("run cat", trace) == []
+
+
+def test_an_exit_code_that_is_not_recorded_is_undecided(tmp_path: Path) -> None:
+    ended = [ProcessStarted(argv=("false",)), ProcessFinished(code=1, cause=2)]
+    trace = write(tmp_path / "t.jsonl", [ProcessStarted(argv=("sleep", "1"), via="Popen"), *ended])
+    for text, seqs, undecided in (
+        ("run where code != 0", [2], True),
+        ("run where code = 0", [], True),
+        ("run where finished = null", [1], False),
+        ("run false where code = 1", [2], False),
+        ("run", [1, 2], False),
+    ):
+        answer = query(text, [trace])
+        assert [row.seq for row in answer.rows if isinstance(row, Hit)] == seqs
+        assert bool(answer.incomplete) is undecided
+
+
 def test_failed_reads_are_told_beside_the_answer(trace: Trace) -> None:
     answer = query("read *.env", [trace])
     assert len(list(answer.rows)) == 2
