@@ -41,6 +41,8 @@ from coda.runtime.worker.streams import OutputControl, install_streams
 from coda.runtime.worker.units import Units
 
 _SWITCH_SECONDS = 0.001
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT_BYTES = 32 << 20
 
 
 def serve(read_fd: int, write_fd: int) -> NoReturn:
@@ -135,6 +137,7 @@ class Worker:
         self.audit.install()
         # The flusher must get its turn while agent code computes, or all of it is sent after the end.
         sys.setswitchinterval(_SWITCH_SECONDS)
+        _keep_memory()
         self.recorder.start_flusher()
 
     def _limit_memory(self) -> None:
@@ -193,6 +196,16 @@ class Worker:
             self.recorder.allow_collection(False)
         note_mutations(self.ctx)
         self.recorder.send(done)
+
+
+def _keep_memory() -> None:
+    """Lets the C library keep what it freed: buffers that grow and go again and again cost no page faults."""
+    try:
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+    except (AttributeError, OSError):
+        return  # another C library: it decides by itself
 
 
 def _has_aslr() -> bool:

@@ -22,8 +22,8 @@ from coda.runtime.protocol import Answer, Channel, Observe, Request, Stream
 
 GC_CODE = -16
 OUTPUT_CODES = (-1, -2)
-_FLUSH_SECONDS = 0.005
-_BUSY_SECONDS = 0.002
+_FLUSH_SECONDS = 0.003
+_BUSY_SECONDS = 0.0005
 _BUSY_ENTRIES = 1000
 _COALESCE_CHARS = 4096
 _exit, _getppid = os._exit, os.getppid  # the agent's own are others
