@@ -225,14 +225,17 @@ class _Builder(lark.Transformer[lark.Token, Any]):
         return Not(parts[1])
 
     def compare(self, parts: list[Any]) -> Compare:
-        return Compare(_free(parts[0], "a field"), str(parts[1]), parts[2], _column(parts[0]))
-
-    def value(self, parts: list[lark.Token]) -> Literal:
-        token = parts[0]
+        field, op, token = _free(parts[0], "a field"), str(parts[1]), parts[2]
         if token.type == "STRING":
             text = literals.unquote(str(token))
-            return Literal(text, text)
-        return literals.bare(_free(token, "a value"))
+            literal = Literal(text, text)
+        else:
+            literal = literals.bare(_free(token, "a value"))
+        _check_number(field, op, literal, token)
+        return Compare(field, op, literal, _column(parts[0]))
+
+    def value(self, parts: list[lark.Token]) -> lark.Token:
+        return parts[0]
 
     def count(self, parts: list[lark.Token]) -> Stage:
         return Stage("count", _column(parts[0]), field=str(parts[2]) if len(parts) > 2 else None)
@@ -242,6 +245,22 @@ class _Builder(lark.Transformer[lark.Token, Any]):
 
     def lines(self, parts: list[lark.Token]) -> Stage:
         return Stage("lines", _column(parts[0]))
+
+
+def _check_number(field: str, op: str, literal: Literal, token: lark.Token) -> None:
+    """Refuses what can be no number where only one makes sense: no event could ever match it."""
+    if op == "~" or (isinstance(literal.value, int | float) and not isinstance(literal.value, bool)):
+        return
+    order = op not in ("=", "!=")
+    if field in literals.NUMBERS and (order or literal.value is not None):
+        raise syntax(
+            f"{field!r} is a number, {token!s} is none; expected {_NUMBER}", _column(token), _NUMBER
+        )
+    if order and token.type == "WORD" and literals.has_unknown_unit(literal.text):
+        raise syntax(f"{str(token)!r} has an unknown unit; expected {_NUMBER}", _column(token), _NUMBER)
+
+
+_NUMBER = "a number, with a unit of " + ", ".join(literals.UNITS) + " or none"
 
 
 def _check_stages(stages: tuple[Stage, ...]) -> None:

@@ -15,6 +15,11 @@ UNITS: dict[str, int] = {
     "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30,
     "ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9,
 }  # fmt: skip
+NUMBERS = frozenset({
+    "block", "cause", "code", "duration", "finished", "input_tokens", "known", "line", "mtime_ns", "opened",
+    "output_tokens", "responded", "returned", "seq", "size", "statement", "t", "times", "turn",
+})  # fmt: skip
+"""Fields that are numbers in every event that has them."""
 _NUMBER = re.compile(r"([+-]?(?:\d[\d_]*)(?:\.\d+)?(?:e[+-]?\d{1,3})?)([a-z]*)", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "\\": "\\", '"': '"', "'": "'"}
@@ -47,6 +52,12 @@ def number(text: str, otherwise: str) -> int | float | str:
         return int(digits) * scale if len(digits) < 4000 else otherwise
     value = float(digits) * scale
     return int(value) if value.is_integer() and abs(value) < 2**53 else value
+
+
+def has_unknown_unit(text: str) -> bool:
+    """Tells whether a word is a number with letters behind it that are no unit: `5x`."""
+    found = _NUMBER.fullmatch(text)
+    return found is not None and bool(found[2]) and found[2].lower() not in UNITS
 
 
 def span(text: str, column: int) -> Range:

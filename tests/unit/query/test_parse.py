@@ -116,6 +116,11 @@ def test_literal(text: str, value: object) -> None:
         ("why", 4, "a word"),
         ("why at at 3", 5, "quote it"),
         ("read at where", 9, "quote it"),
+        ("tool where duration > 5x", 23, "expected a number, with a unit of b, kb"),
+        ("tool where duration > soon", 23, "'duration' is a number, soon is none"),
+        ("run where code = 'one'", 18, "'code' is a number"),
+        ("read where size != true", 20, "'size' is a number"),
+        ("tool where ok = true and result.count >= 3q", 42, "unknown unit"),
     ],
 )
 def test_mistake(text: str, column: int, words: str) -> None:
@@ -125,6 +130,13 @@ def test_mistake(text: str, column: int, words: str) -> None:
     assert f"column {column}:" in str(caught.value)
     assert words in str(caught.value)
     assert caught.value.facts["text"] == text
+
+
+@pytest.mark.parametrize(
+    "text", ["code = null", "duration ~ 5*", "version >= 'v5x'", "version = 5x", "path > abc"]
+)
+def test_a_text_may_stand_where_no_number_is_meant(text: str) -> None:
+    assert isinstance(parse(f"run where {text}"), Query)
 
 
 def test_deep_nesting_is_a_syntax_error() -> None:
