@@ -200,7 +200,9 @@ def before_statements(trace: Trace, seen: list[Seen], source: str) -> Iterator[t
                 yield event.seq, each
                 break
             text = lines[each.line - 1].strip()
-            assert text.startswith(HEADERS), f"no line event for line {each.line}: {text}"
+            # Since PEP 709 a comprehension's turns are line events of the function for the oracle.
+            is_inlined = sys.version_info >= (3, 12) and " for " in text
+            assert is_inlined or text.startswith(HEADERS), f"no line event for line {each.line}: {text}"
         else:
             pytest.fail(f"event {event.seq} (line {event.line}) never ran in plain python")
 

@@ -238,6 +238,8 @@ class Audit:
         self._note("thread.started", {"name": name if isinstance(name, str) else ""})
         if not self._threads:
             self._threads = True
+            # The interpreter's own interval: the fewer switches between agent threads, the closer a replay.
+            sys.setswitchinterval(0.005)
             detail = "agent code started a thread: lines of threads interleave and may differ on replay"
             self._note("limit.hit", {"what": "threads", "detail": detail})
 
