@@ -231,7 +231,7 @@ def test_a_full_disk_is_said_once() -> None:
 
 
 def test_a_closed_stdout_is_no_trouble() -> None:
-    code = "import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, '-m', 'coda', '--version'])"
+    code = "import os, sys; os.close(1); me = sys.executable; os.execv(me, [me, '-m', 'coda', '--version'])"
     done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
