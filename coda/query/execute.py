@@ -17,7 +17,7 @@ import msgspec
 
 from coda.errors import UsageError
 from coda.log import Trace, open_trace
-from coda.query import find_calls, find_events, find_files, find_lines
+from coda.query import find_calls, find_events, find_files, find_imports, find_lines
 from coda.query.compare import NOT_KNOWN, Test, pick, plain, ready, text_of
 from coda.query.hits import Hit
 from coda.query.literals import span
@@ -35,7 +35,7 @@ FINDERS: dict[str, Callable[[Scan], Iterator[Hit]]] = {
     "llm": find_calls.find_llm,
     "ctx": find_events.find_ctx,
     "connect": find_events.find_connects,
-    "import": find_events.find_imports,
+    "import": find_imports.find_imports,
     "output": find_events.find_outputs,
     "error": find_events.find_errors,
     "effect": find_events.find_effects,
@@ -123,6 +123,11 @@ class Result:
             said.append(
                 f"{mark}: {scan.possible:,} commands in run {trace.run} name such a file, and what a command"
                 " reads itself is not recorded; `run` lists commands"
+            )
+        if self.query.verb == "import" and not certain and trace.started.level == "effects":
+            self.incomplete.append(
+                f"incomplete: run {trace.run} was recorded at level effects, which does not list the import"
+                " of a module that is loaded already"
             )
         if undecided:
             what, hint = _UNDECIDED.get(self.query.verb, ("values not kept whole", "; a replay knows them"))

@@ -1,7 +1,7 @@
-"""Finders of what is one event each: `ctx connect import output error effect env`.
+"""Finders of what is one event each: `ctx connect output error effect env`.
 
 Guarantee: one hit for each event; what is matched is the name that a person would use (an exception
-by its own or a base class's name, output by any of its lines, a module also by its package).
+by its own or a base class's name, output by any of its lines).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from coda.log import (
     CtxMutated,
     CtxSet,
     ExceptionRaised,
-    Import,
     NetConnected,
     ProcessFinished,
     ToolReturned,
@@ -66,17 +65,6 @@ def find_connects(scan: Scan) -> Iterator[Hit]:
     for event in _within(scan):
         if isinstance(event.record, NetConnected) and match(event.record.address):
             yield scan.hit(event, event.record.address)
-
-
-def find_imports(scan: Scan) -> Iterator[Hit]:
-    """Gives one hit for each import by agent code; `requests` also finds `requests.adapters`."""
-    match = scan.text_test()
-    for event in _within(scan):
-        record = event.record
-        if isinstance(record, Import):
-            packages = record.module.split(".")
-            if any(match(".".join(packages[: n + 1])) for n in range(len(packages))):
-                yield scan.hit(event, record.module, record.path or "")
 
 
 def find_outputs(scan: Scan) -> Iterator[Hit]:

@@ -72,11 +72,11 @@ def statements_on(unit: UnitInfo, span: tuple[int, int] | None) -> set[int]:
 def _line_hit(scan: Scan, walk: Walk, batch: Batch, id: int, seq: int, times: int = 1) -> Hit:
     info = walk.statement(id)
     elided = ", elided" if isinstance(batch.record, Elided) else ""
-    return _hit(scan, walk, batch, id, seq, _first_line(info.source), f"{info.kind}{elided}", times,
+    return statement_hit(scan, walk, batch, id, seq, _first_line(info.source), f"{info.kind}{elided}", times,
                 {"statement": id, "kind": info.kind})  # fmt: skip
 
 
-def _hit(
+def statement_hit(
     scan: Scan,
     walk: Walk,
     batch: Batch,
@@ -87,6 +87,7 @@ def _hit(
     times: int,
     fields: dict[str, Any],
 ) -> Hit:
+    """Makes the hit of a statement that began."""
     info = walk.statement(id)
     return Hit(
         run=scan.trace.run,
@@ -286,4 +287,4 @@ class _Sets:
             "name": store.name, "value": value, "known": known, "captured": captured,
             "pairing": "recorded" if certain else "inferred",
         }  # fmt: skip
-        return _hit(self.scan, self.walk, batch, store.statement, seq, what, detail, times, fields)
+        return statement_hit(self.scan, self.walk, batch, store.statement, seq, what, detail, times, fields)

@@ -253,9 +253,7 @@ def _check_number(field: str, op: str, literal: Literal, token: lark.Token) -> N
         return
     order = op not in ("=", "!=")
     if field in literals.NUMBERS and (order or literal.value is not None):
-        raise syntax(
-            f"{field!r} is a number, {token!s} is none; expected {_NUMBER}", _column(token), _NUMBER
-        )
+        raise syntax(f"{field!r} is a number, {token!s} is none; expected {_NUMBER}", _column(token), _NUMBER)
     if order and token.type == "WORD" and literals.has_unknown_unit(literal.text):
         raise syntax(f"{str(token)!r} has an unknown unit; expected {_NUMBER}", _column(token), _NUMBER)
 

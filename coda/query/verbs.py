@@ -59,7 +59,7 @@ VERBS: dict[str, Verb] = {
     "line": _verb("lines", "elided", derived=("statement", "kind")),
     "error": _verb("exception", "tool.returned", "process.finished", derived=("kind", "message", "mro")),
     "output": _verb("output", derived=("stream", "text")),
-    "import": _verb("import"),
+    "import": _verb("import", derived=("basis",)),
     "effect": _verb("effect", derived=("name", "value", "group")),
     "env": _verb("effect", derived=("name", "value")),
 }  # fmt: skip

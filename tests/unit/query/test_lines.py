@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from coda.errors import SchemaMismatch
-from coda.log import Elided, FileRead, Header, Lines, Parent, Trace, TraceWriter, open_trace
+from coda.log import Elided, FileRead, Header, Import, Lines, Parent, Trace, TraceWriter, open_trace
 from coda.query import Group, Hit, Result, query
 from tests.unit.query.recorder import Recorder, record
 
@@ -198,3 +198,60 @@ def test_rows_are_data(tmp_path: Path) -> None:
     row = ask("set limit", trace)[0][0].to_json()
     assert msgspec.json.decode(msgspec.json.encode(row)) == row
     assert list(row)[:4] == ["run", "trace", "verb", "seq"]
+
+
+def test_an_import_of_what_is_loaded_already_is_found(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "t.jsonl")
+
+    def loaded() -> None:
+        place = {"file": "<block 1>", "line": 1, "function": ""}
+        recorder.emit(Import(module="csv", **place))  # type: ignore[arg-type]
+
+    source = """
+    import csv, os, sys
+    def f():
+        from os import path
+        import xml.dom as dom, json; import os.path
+        if path: import sys
+    for n in range(3):
+        f()
+    """
+    recorder.block(source, prepare=loaded)
+    trace = recorder.close()
+    assert [(hit.line, hit.what) for hit in ask("import os", trace)[0]] == [
+        (1, "os"),
+        (3, "os"),
+        (4, "os.path"),
+    ]
+    assert [(hit.line, hit.what) for hit in ask("import sys", trace)[0]] == [(1, "sys"), (5, "sys")]
+    assert [(hit.what, hit.fields["basis"]) for hit in ask("import csv", trace)[0]] == [("csv", "recorded")]
+    assert [hit.what for hit in ask("import xml", trace)[0]] == ["xml.dom"]
+    assert [hit.line for hit in ask("import where basis = recorded", trace)[0]] == [1]
+    assert [hit.what for hit in ask("import os.path", trace)[0]] == ["os.path", "os.path"]
+    assert ask("import o", trace)[0] == []
+    (first, *_) = ask("import os", trace)[0]
+    assert (first.source, first.fields["basis"]) == ("import csv, os, sys", "source")
+    assert [hit.line for hit in ask(f"import os at {first.seq + 1}..", trace)[0]] == [3, 4]
+
+
+def test_without_lines_a_no_about_imports_is_incomplete(tmp_path: Path) -> None:
+    trace = record(tmp_path / "t.jsonl", "import os\n", level="effects")
+    answer = query("import os", [trace])
+    assert list(answer.rows) == []
+    assert "level effects" in answer.incomplete[0]
+
+
+def test_an_import_that_failed_is_none(tmp_path: Path) -> None:
+    source = """
+    def f():
+        try:
+            import no_such_module_here
+        except ImportError:
+            pass
+        import os
+    f()
+    """
+    trace = record(tmp_path / "t.jsonl", source)
+    assert [hit.what for hit in ask("import", trace)[0]] == ["os"]
+    trace = record(tmp_path / "lines.jsonl", source, level="lines")
+    assert [hit.what for hit in ask("import os", trace)[0]] == ["os"]
