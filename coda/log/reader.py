@@ -275,7 +275,8 @@ class Trace:
         Raises:
             LogError: the trace is damaged; what was yielded before is sound.
         """
-        start = max(start, self.first_seq if own else 0)
+        # In the middle of an `elided` record is as good as at its start: it is one event.
+        start = self._record_start(max(start, self.first_seq if own else 0))
         types = None if types is None else frozenset(types)
         walker: Walker | None = None
         # From the event before: what was bound after it became known by the first one.
@@ -287,6 +288,18 @@ class Trace:
                 offset = 0
             walker.enter(trace.header, resume=offset > trace.file.body)
             yield from _events_of(trace, walker, offset, start, end)
+
+    def _record_start(self, seq: int) -> int:
+        """First number of the `elided` record that covers an event; the event's own when none does."""
+        for trace, _, _ in self.pieces(seq, seq + 1) if seq > 0 else ():
+            trace.file.index()
+            for at, raw in trace.file.lines(*trace.file.bounds(trace.file.segment(seq))):
+                head = head_of(raw, at)
+                if head.seq > seq:
+                    break
+                if head.type == "elided" and seq < head.seq + head.count:
+                    return head.seq
+        return seq
 
     def event(self, seq: int) -> TraceEvent:
         """Gives one event; for a number that an `elided` record covers, that record's event.
