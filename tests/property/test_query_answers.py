@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coda.errors import CodaError, QueryError, UsageError
+from coda.errors import CodaError, QueryError, QuerySyntax, UsageError
 from coda.log import (
     BlockFinished,
     BlockStarted,
@@ -108,8 +108,11 @@ def _queries(draw: st.DrawFn) -> str:
 @given(_queries())
 @settings(max_examples=300, deadline=None)
 def test_every_query_that_parses_is_answered(text: str) -> None:
-    answer = query(text, [_busy_trace()])
-    rows = list(answer.rows)
+    try:
+        rows = list(query(text, [_busy_trace()]).rows)
+    except QuerySyntax as refused:  # a word where only a number makes sense
+        assert refused.facts["column"] >= 1
+        return
     for row in rows:
         if isinstance(row, Hit):
             assert row.to_json()["verb"] == text.split()[0]
@@ -123,10 +126,14 @@ def test_a_condition_and_its_opposite_share_no_row(verb: str, data: st.DataObjec
     condition = (
         f"{field}{data.draw(_members)} {data.draw(st.sampled_from(['=', '<', '~']))} {data.draw(_values)}"
     )
-    every, yes, no = (
-        {row.seq for row in query(f"{verb}{where}", [_busy_trace()]).rows if isinstance(row, Hit)}
-        for where in ("", f" where {condition}", f" where not ({condition})")
-    )
+    try:
+        every, yes, no = (
+            {row.seq for row in query(f"{verb}{where}", [_busy_trace()]).rows if isinstance(row, Hit)}
+            for where in ("", f" where {condition}", f" where not ({condition})")
+        )
+    except QuerySyntax as refused:  # a word where only a number makes sense
+        assert refused.facts["column"] >= 1
+        return
     if verb != "read" or not {"error", "via"} & {field}:
         assert yes & no == set()
         assert yes | no <= every
