@@ -275,8 +275,11 @@ class Trace:
         Raises:
             LogError: the trace is damaged; what was yielded before is sound.
         """
+        start = max(start, self.first_seq if own else 0)
+        if stop is not None and start >= stop:
+            return
         # In the middle of an `elided` record is as good as at its start: it is one event.
-        start = self._record_start(max(start, self.first_seq if own else 0))
+        start = self._record_start(start)
         types = None if types is None else frozenset(types)
         walker: Walker | None = None
         # From the event before: what was bound after it became known by the first one.
