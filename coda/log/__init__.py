@@ -17,10 +17,7 @@ if TYPE_CHECKING:
     from coda.log.describing import describe
     from coda.log.display import mask, mask_data, sanitise
     from coda.log.events import (
-        CODES,
-        SCHEMA_VERSION,
         TYPES,
-        Binding,
         BlockFinished,
         BlockStarted,
         CtxDeleted,
@@ -28,7 +25,6 @@ if TYPE_CHECKING:
         CtxSet,
         Effect,
         Elided,
-        Event,
         ExceptionRaised,
         FileChanged,
         FileDeleted,
@@ -39,28 +35,21 @@ if TYPE_CHECKING:
         FileRenamed,
         FileWrote,
         ForkApplied,
-        Header,
         Import,
         LimitHit,
         Lines,
         LlmRequested,
         LlmResponded,
-        Located,
         NetConnected,
         Note,
         Output,
-        Parent,
         ProcessFinished,
         ProcessStarted,
-        Record,
         RunFinished,
         RunResumed,
         RunStarted,
         SandboxStarted,
-        Seal,
         Signal,
-        Statement,
-        Table,
         ThreadStarted,
         ToolCalled,
         ToolDeclared,
@@ -75,9 +64,11 @@ if TYPE_CHECKING:
     from coda.log.listing import RunInfo, list_runs, run_info
     from coda.log.positions import Position
     from coda.log.reader import BlockInfo, Placed, Trace, TurnInfo, open_trace
+    from coda.log.records import CODES, SCHEMA_VERSION, Event, Header, Located, Parent, Record, Seal
     from coda.log.rendering import render
     from coda.log.runs import find_run, is_run_id, locate, new_run_id, run_directory
     from coda.log.sites import Group, Sites, analyse, bodies, first_line_of, has_docstring, is_silent
+    from coda.log.tables import Binding, Statement, Table
     from coda.log.traceevent import Stored, TraceEvent
     from coda.log.units import StatementInfo, UnitInfo, Units, unit_from
     from coda.log.values import (
@@ -93,21 +84,21 @@ if TYPE_CHECKING:
     from coda.log.writer import TraceWriter
 
 _HOMES = {
-    "Binding": "events", "BlobRef": "values", "BlobStore": "blobs", "BlockFinished": "events",
-    "BlockInfo": "reader", "BlockStarted": "events", "CODES": "events", "CtxDeleted": "events",
+    "Binding": "tables", "BlobRef": "values", "BlobStore": "blobs", "BlockFinished": "events",
+    "BlockInfo": "reader", "BlockStarted": "events", "CODES": "records", "CtxDeleted": "events",
     "CtxMutated": "events", "CtxSet": "events", "Damage": "check", "Effect": "events", "Elided": "events",
-    "Event": "events", "ExceptionRaised": "events", "FileChanged": "events", "FileDeleted": "events",
+    "Event": "records", "ExceptionRaised": "events", "FileChanged": "events", "FileDeleted": "events",
     "FileListed": "events", "FileMade": "events", "FileOpened": "events", "FileRead": "events",
     "FileRenamed": "events", "FileWrote": "events", "ForkApplied": "events", "Group": "sites",
-    "Header": "events", "Import": "events", "LimitHit": "events", "Lines": "events",
-    "LlmRequested": "events", "LlmResponded": "events", "Located": "events", "NetConnected": "events",
-    "Note": "events", "Opaque": "values", "Output": "events", "Parent": "events", "Placed": "reader",
-    "Position": "positions", "ProcessFinished": "events", "ProcessStarted": "events", "Record": "events",
+    "Header": "records", "Import": "events", "LimitHit": "events", "Lines": "events",
+    "LlmRequested": "events", "LlmResponded": "events", "Located": "records", "NetConnected": "events",
+    "Note": "events", "Opaque": "values", "Output": "events", "Parent": "records", "Placed": "reader",
+    "Position": "positions", "ProcessFinished": "events", "ProcessStarted": "events", "Record": "records",
     "RecordValue": "values", "Report": "check", "RunFinished": "events", "RunInfo": "listing",
-    "RunResumed": "events", "RunStarted": "events", "SCHEMA_VERSION": "events", "SandboxStarted": "events",
-    "Seal": "events", "Signal": "events", "Sites": "sites", "Statement": "events",
+    "RunResumed": "events", "RunStarted": "events", "SCHEMA_VERSION": "records", "SandboxStarted": "events",
+    "Seal": "records", "Signal": "events", "Sites": "sites", "Statement": "tables",
     "StatementInfo": "units", "Stored": "traceevent", "Summary": "values", "TYPES": "events",
-    "Table": "events", "ThreadStarted": "events", "ToolCalled": "events", "ToolDeclared": "events",
+    "Table": "tables", "ThreadStarted": "events", "ToolCalled": "events", "ToolDeclared": "events",
     "ToolReturned": "events", "Torn": "files", "Trace": "reader", "TraceEvent": "traceevent",
     "TraceWriter": "writer", "TurnFinished": "events", "TurnInfo": "reader", "TurnStarted": "events",
     "UnitInfo": "units", "Units": "units", "Unknown": "events", "UserMessage": "events",

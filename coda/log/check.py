@@ -19,24 +19,20 @@ import msgspec
 from coda.errors import LogError, MissingBlob, UsageError
 from coda.log.codec import count_of, decode, head_of
 from coda.log.events import (
-    CODES,
-    Event,
     FileChanged,
     FileDeleted,
     FileRead,
     FileWrote,
-    Header,
     Import,
     Lines,
     ProcessStarted,
-    Record,
     RunFinished,
     RunStarted,
-    Seal,
     Unknown,
 )
 from coda.log.files import Torn
 from coda.log.reader import Trace
+from coda.log.records import CODES, Event, Header, Record, Seal
 from coda.log.units import Units, unit_from
 
 MAX_DAMAGE: Final = 20

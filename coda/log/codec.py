@@ -13,7 +13,8 @@ from typing import Any, Final
 import msgspec
 
 from coda.errors import LogError, SchemaMismatch
-from coda.log.events import SCHEMA_VERSION, TYPES, Elided, Event, Header, Lines, Record, Unknown
+from coda.log.events import TYPES, Elided, Lines, Unknown
+from coda.log.records import SCHEMA_VERSION, Event, Header, Record
 from coda.log.values import encode_safe
 
 _PREFIX: Final = b'{"type":"'

@@ -4,9 +4,6 @@ Guarantee: what is written here is the whole contract of the file; a program in 
 can read a trace with this page and docs/log-format.md alone. Fields are only ever added, each
 with a default; a type's name is never reused. Records that a reader does not know survive as
 `Unknown`, byte for byte.
-
-Events have a `seq`; the header and seals have none, so they can never shift a number.
-`seq` and `t` are -1 until the writer appends the record.
 """
 
 from __future__ import annotations
@@ -15,97 +12,8 @@ from typing import Any
 
 import msgspec
 
-SCHEMA_VERSION = 1
-
-# The stream codes: entries of a `lines` record that are neither statements nor bindings. Each takes
-# one value from `vals` and is one event (type, name). The header repeats the table for other readers.
-CODES: dict[int, tuple[str, str]] = {
-    -1: ("output", "stdout"),
-    -2: ("output", "stderr"),
-    -3: ("effect", "time.time"),
-    -4: ("effect", "time.time_ns"),
-    -5: ("effect", "time.monotonic"),
-    -6: ("effect", "time.monotonic_ns"),
-    -7: ("effect", "time.perf_counter"),
-    -8: ("effect", "time.perf_counter_ns"),
-    -9: ("effect", "time.process_time"),
-    -10: ("effect", "time.process_time_ns"),
-    -11: ("effect", "time.thread_time"),
-    -12: ("effect", "time.thread_time_ns"),
-    -13: ("effect", "time.sleep"),
-    -14: ("effect", "env"),
-    -15: ("effect", "input"),
-    -16: ("gc", "collect"),
-    -17: ("effect", "host"),
-}
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
-    """One JSON object in the file."""
-
-
-class Parent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a fork left the run that it came from."""
-
-    run: str
-    """Run id of the parent."""
-    path: str
-    """Path of the parent's trace, relative to the fork's folder."""
-    seq: int
-    """The fork's first own event number; the parent's events 0..seq-1 are its prefix."""
-    position: str
-    """The position in full, as it was asked for (`N`, `N+K`, `B:S`)."""
-    steps: int = 0
-    """Statements of the parent's event stream after event seq-1 that belong to the prefix; 0 as a rule."""
-    offset: int = 0
-    """Bytes of the parent's file that the fork relied on."""
-    sha256: str = ""
-    """Digest of those bytes."""
-
-
-class Header(Record, tag="header", frozen=True, kw_only=True, omit_defaults=False):
-    """First record of every trace; all its fields are written out. Has no seq."""
-
-    format: str = "coda"
-    version: int = SCHEMA_VERSION
-    run: str
-    """Run id: sortable time and random part."""
-    codes: dict[int, tuple[str, str]] = msgspec.field(default_factory=dict)
-    """The stream codes in force (see CODES)."""
-    parent: Parent | None = None
-
-
-class Seal(Record, tag="seal", frozen=True, kw_only=True):
-    """Running digest of all bytes before this record's first byte. Has no seq."""
-
-    offset: int
-    """How many bytes are covered."""
-    sha256: str
-    events: int
-    """Number of events before this record."""
-
-
-class Event(Record, frozen=True, kw_only=True):
-    """A record that counts as one event."""
-
-    seq: int = -1
-    """0-based number of the event in its run."""
-    t: int = -1
-    """Nanoseconds since the run began."""
-
-
-class Located(Event, frozen=True, kw_only=True):
-    """An event caused by a line of agent code."""
-
-    file: str | None = None
-    """File name of the code unit, as in tracebacks; None when no agent code was running."""
-    line: int | None = None
-    """1-based line in that file."""
-    function: str | None = None
-    """Function path, "" at module level."""
-    cause: int | None = None
-    """seq of the event that this one belongs to (the call of a return, the call that touched a file)."""
-
+from coda.log.records import Event, Header, Located, Record, Seal
+from coda.log.tables import Table
 
 # --- run ---------------------------------------------------------------------------------------
 
@@ -252,45 +160,6 @@ class LlmResponded(Event, tag="llm.responded", frozen=True, kw_only=True):
 
 
 # --- code --------------------------------------------------------------------------------------
-
-
-class Statement(msgspec.Struct, frozen=True, array_like=True):
-    """One row of a statement table; its id is `Table.base` plus its index."""
-
-    line: int
-    end_line: int
-    kind: str
-    """Name of the syntax node in lower case: assign, augassign, expr, if, for, return, functiondef ..."""
-    function: int
-    """Index into `Table.functions`: the function whose body holds the statement."""
-    stores: tuple[str, ...] = ()
-    """Names and dotted targets that it binds or changes, e.g. x, obj.total, rows[]."""
-    loads: tuple[str, ...] = ()
-    """Names that it reads, each once, in source order."""
-
-
-class Binding(msgspec.Struct, frozen=True, array_like=True):
-    """A store of one statement whose value is captured; its id follows the statements' ids."""
-
-    statement: int
-    """Index of the statement in the table."""
-    name: str
-    """What was bound: a name, a dotted target, or an argument of the function (statement = its first)."""
-
-
-class Table(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The compact statement table of one code unit. Ids are unique in a run."""
-
-    base: int
-    functions: tuple[str, ...] = ("",)
-    """Function paths; the first is the module level."""
-    statements: tuple[Statement, ...] = ()
-    bindings: tuple[Binding, ...] = ()
-
-    @property
-    def end(self) -> int:
-        """First id after this table's."""
-        return self.base + len(self.statements) + len(self.bindings)
 
 
 class BlockStarted(Event, tag="block.started", frozen=True, kw_only=True):

@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 
 from coda.errors import LogError, UsageError
 from coda.log.codec import Head, decode, decode_header, head_of, type_of
-from coda.log.events import Import, Record, Unknown
+from coda.log.events import Import, Unknown
+from coda.log.records import Record
 
 MAX_RECORD_BYTES: Final = 1 << 30
 _BUFFER: Final = 1 << 20

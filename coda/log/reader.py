@@ -22,22 +22,19 @@ from coda.log.codec import decode, head_of, type_of
 from coda.log.events import (
     BlockFinished,
     BlockStarted,
-    Event,
-    Header,
     Import,
     Lines,
-    Record,
     RunFinished,
     RunStarted,
-    Seal,
-    Table,
     TurnFinished,
     TurnStarted,
     Unknown,
 )
 from coda.log.files import LogFile, Torn
 from coda.log.positions import Position, parse_position
+from coda.log.records import Event, Header, Record, Seal
 from coda.log.runs import find_run, locate
+from coda.log.tables import Table
 from coda.log.traceevent import TraceEvent
 from coda.log.units import StatementInfo, UnitInfo, Units, unit_from
 from coda.log.walk import Walker

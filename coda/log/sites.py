@@ -23,7 +23,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
-from coda.log.events import Binding, Statement, Table
+from coda.log.tables import Binding, Statement, Table
 
 FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -13,7 +13,8 @@ import msgspec
 
 from coda.errors import LogError
 from coda.log.display import mask_data
-from coda.log.events import Event, Lines, Output, Unknown
+from coda.log.events import Lines, Output, Unknown
+from coda.log.records import Event
 from coda.log.units import StatementInfo, UnitInfo, Units
 
 _COMMON: Final = ("seq", "type", "t", "run", "block", "turn", "file", "line", "function", "cause")

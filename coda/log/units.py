@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from coda.errors import SchemaMismatch
-from coda.log.events import BlockStarted, Import, Lines, Record, Table, Unknown
+from coda.log.events import BlockStarted, Import, Lines, Unknown
+from coda.log.records import Record
+from coda.log.tables import Table
 
 CodeTable = dict[int, tuple[str, str]]
 

@@ -16,21 +16,17 @@ from typing import Final, NamedTuple
 from coda.errors import SequenceGap
 from coda.log.codec import decode, head_of, type_of
 from coda.log.events import (
-    CODES,
     BlockFinished,
     BlockStarted,
     Elided,
-    Event,
-    Header,
     Import,
     Lines,
-    Located,
     Output,
-    Record,
     TurnFinished,
     TurnStarted,
     Unknown,
 )
+from coda.log.records import CODES, Event, Header, Located, Record
 from coda.log.traceevent import Stored, TraceEvent
 from coda.log.units import CodeTable, UnitInfo, Units, unit_from
 

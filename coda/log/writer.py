@@ -29,7 +29,8 @@ import msgspec
 from coda.errors import LogError, SchemaMismatch, UsageError
 from coda.log.blobs import BlobStore
 from coda.log.codec import Head, count_of, decode, encode, head_of
-from coda.log.events import CODES, Event, Header, Lines, Record, Seal, Unknown
+from coda.log.events import Lines, Unknown
+from coda.log.records import CODES, Event, Header, Record, Seal
 
 _write, _fsync, _ftruncate, _close = os.write, os.fsync, os.ftruncate, os.close
 
