@@ -9,8 +9,8 @@ import click
 
 from coda.cli.options import color_option, json_option, secrets_option, trace_argument
 from coda.cli.render import Printer, Styled, say
-from coda.errors import UsageError
-from coda.log import TYPES, Stored, Trace, TraceEvent, describe, open_trace, render
+from coda.errors import LogError, UsageError
+from coda.log import TYPES, SealWatch, Stored, Trace, TraceEvent, describe, open_trace, render
 
 EVENT_TYPES = frozenset(TYPES) - {"header", "seal", "lines"} | {"line", "gc"}
 
@@ -50,11 +50,13 @@ def command(
 
     One line for each event, indented by turn, block and call: its number, the seconds since the run began,
     and what happened; a line of code with its source and the values that it bound. With --json, one
-    object a line. Streams, whatever the size of the trace.
+    object a line. Streams, whatever the size of the trace; meanwhile its seals are compared with its bytes,
+    and a log that was damaged or changed ends with status 2.
     """
     opened = open_trace(trace)
     start, stop = _range(opened, first, last, block, own)
     wanted = _types(types)
+    watch = None if follow else SealWatch(opened)
     if follow:
         events: Iterable[TraceEvent] = _until(opened.follow(start=start, types=wanted), stop)
     else:
@@ -73,7 +75,18 @@ def command(
             f"coda: the last line is torn: {torn.bytes} bytes from byte {torn.offset} on are no record "
             "and were left out"
         )
+    _say_what_seals_tell(watch or SealWatch(opened))
     return 0
+
+
+def _say_what_seals_tell(watch: SealWatch) -> None:
+    """Raises for a damaged log; what no seal vouches for is said."""
+    damage = watch.damage()
+    if damage is not None:
+        raise LogError(damage, path=str(watch.trace.path))
+    unsealed = watch.unsealed()
+    if unsealed is not None:
+        say(f"coda: {unsealed}")
 
 
 def _types(given: tuple[str, ...]) -> frozenset[str] | None:

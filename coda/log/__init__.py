@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from coda.log.records import CODES, SCHEMA_VERSION, Event, Header, Located, Parent, Record, Seal
     from coda.log.rendering import render
     from coda.log.runs import find_run, is_run_id, locate, new_run_id, run_directory
+    from coda.log.seals import SealWatch
     from coda.log.sites import Group, Sites, analyse, bodies, first_line_of, has_docstring, is_silent
     from coda.log.tables import Binding, Statement, Table
     from coda.log.traceevent import Stored, TraceEvent
@@ -96,7 +97,7 @@ _HOMES = {
     "Position": "positions", "ProcessFinished": "events", "ProcessStarted": "events", "Record": "records",
     "RecordValue": "values", "Report": "check", "RunFinished": "events", "RunInfo": "listing",
     "RunResumed": "events", "RunStarted": "events", "SCHEMA_VERSION": "records", "SandboxStarted": "events",
-    "Seal": "records", "Signal": "events", "Sites": "sites", "Statement": "tables",
+    "Seal": "records", "SealWatch": "seals", "Signal": "events", "Sites": "sites", "Statement": "tables",
     "StatementInfo": "units", "Stored": "traceevent", "Summary": "values", "TYPES": "events",
     "Table": "tables", "ThreadStarted": "events", "ToolCalled": "events", "ToolDeclared": "events",
     "ToolReturned": "events", "Torn": "files", "Trace": "reader", "TraceEvent": "traceevent",
@@ -165,6 +166,7 @@ __all__ = [
     "RunStarted",
     "SandboxStarted",
     "Seal",
+    "SealWatch",
     "Signal",
     "Sites",
     "Statement",

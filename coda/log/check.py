@@ -33,6 +33,7 @@ from coda.log.events import (
 from coda.log.files import Torn
 from coda.log.reader import Trace
 from coda.log.records import CODES, Event, Header, Record, Seal
+from coda.log.seals import digest_of
 from coda.log.units import Units, unit_from
 
 MAX_DAMAGE: Final = 20
@@ -239,7 +240,7 @@ class _Checker:
                 self.note(0, None, f"its parent {parent.path} holds fewer than {named.seq} events")
         except LogError as error:
             self.note(0, None, f"its parent {parent.path}: {error.message}")
-        if named.sha256 and _digest_of(parent.path, named.offset) != named.sha256:
+        if named.sha256 and digest_of(parent.path, named.offset) != named.sha256:
             self.note(
                 0, None,
                 f"the first {named.offset} bytes of its parent {parent.path} changed since the fork",
@@ -291,12 +292,3 @@ def _referred(data: Any) -> Iterator[str]:
             stack.extend(item.values())
         elif isinstance(item, list):
             stack.extend(item)
-
-
-def _digest_of(path: Path, size: int) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while size > 0 and (data := file.read(min(size, 1 << 20))):
-            digest.update(data)
-            size -= len(data)
-    return digest.hexdigest()

@@ -9,7 +9,6 @@ yields an event that was not recorded. A trace that is still being written can b
 from __future__ import annotations
 
 import bisect
-import hashlib
 import os
 import time
 from collections.abc import Callable, Collection, Container, Iterator
@@ -32,8 +31,9 @@ from coda.log.events import (
 )
 from coda.log.files import LogFile, Torn
 from coda.log.positions import Position, parse_position
-from coda.log.records import Event, Header, Record, Seal
+from coda.log.records import Event, Header, Record
 from coda.log.runs import find_run, locate
+from coda.log.seals import compare_seals
 from coda.log.tables import Table
 from coda.log.traceevent import TraceEvent
 from coda.log.units import StatementInfo, UnitInfo, Units, unit_from
@@ -179,30 +179,14 @@ class Trace:
         return record if isinstance(record, RunFinished) else None
 
     def verify_seals(self) -> None:
-        """Compares each seal of this file and its parents' with the bytes before it.
+        """Compares each seal of this file with the bytes before it, and of its parents what it relied on.
 
         Raises:
             LogError: one does not match: the log was damaged or changed before that byte.
 
         Cost: one pass over the bytes at the speed of SHA-256.
         """
-        if self.parent is not None:
-            self.parent.verify_seals()
-        digest = hashlib.sha256()
-        with self.path.open("rb") as file:
-            digest.update(file.read(self.file.body))
-        for at, raw in self.file.lines():
-            if raw.startswith(b'{"type":"seal"'):
-                seal = decode(raw, at, "seal")
-                if isinstance(seal, Seal) and seal.sha256 != digest.hexdigest():
-                    raise LogError(
-                        f"{self.path} is damaged or was changed: the seal at byte {at} (event {seal.events}) "
-                        "does not match what is before it; `coda check` tells more",
-                        path=str(self.path),
-                        offset=at,
-                        seq=seal.events,
-                    )
-            digest.update(raw)
+        compare_seals(self)
 
     def count(self) -> int:
         """Gives the number of events in the whole run, as far as it is written now.

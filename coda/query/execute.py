@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from coda.errors import UsageError
-from coda.log import Trace, open_trace
+from coda.errors import LogError, UsageError
+from coda.log import SealWatch, Trace, open_trace
 from coda.query import find_calls, find_events, find_files, find_imports, find_lines
 from coda.query.compare import NOT_KNOWN, Test, pick, plain, ready, text_of
 from coda.query.hits import Hit
@@ -68,22 +68,34 @@ class Result:
 
     Args:
         query: the checked query.
-        traces: what to scan, in order; opened one at a time.
+        traces: what to scan, in order; opened one at a time. Of several, one that cannot be read is said in
+            `incomplete`, and the others are asked.
     """
 
     def __init__(self, query: Query, traces: Iterable[Trace | str | Path]) -> None:
         self.query = query
-        self.incomplete: list[str] = []
-        """Sentences on what could not be decided; complete once the rows are taken."""
-        self.notes: list[str] = []
-        """Sentences worth knowing that do not make the answer less complete."""
-        self._traces = traces
+        self._incomplete: list[str] = []
+        self._notes: list[str] = []
+        self._watches: list[SealWatch] = []
+        self._traces = list(traces)
         self._rows = _staged(self._hits(), query.stages)
 
     @property
     def rows(self) -> Iterator[Hit | Group]:
         """The rows, once: hits, or groups when the query counts."""
         return self._rows
+
+    @property
+    def incomplete(self) -> list[str]:
+        """Sentences on what could not be decided; complete once the rows are taken."""
+        self._take_in_seals()
+        return self._incomplete
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences worth knowing that do not make the answer less complete."""
+        self._take_in_seals()
+        return self._notes
 
     def __iter__(self) -> Iterator[Hit | Group]:
         return self._rows
@@ -98,10 +110,28 @@ class Result:
     def _hits(self) -> Iterator[Hit]:
         test = ready(self.query.where) if self.query.where is not None else None
         for given in self._traces:
-            trace = given if isinstance(given, Trace) else open_trace(given)
-            yield from self._scan(trace, test)
+            try:
+                trace = given if isinstance(given, Trace) else open_trace(given)
+                yield from self._scan(trace, test)
+            except (LogError, UsageError) as error:
+                if len(self._traces) == 1 or "column" in error.facts:
+                    raise
+                # As grep does: the other traces are still asked, and the status says that one was not.
+                self._incomplete.append(f"incomplete: {error.message}")
+            self._take_in_seals()
+
+    def _take_in_seals(self) -> None:
+        """Waits for the comparison of the seals of what was read, and says what it found."""
+        for watch in self._watches:
+            damage, unsealed = watch.damage(), watch.unsealed()
+            if damage is not None:
+                self._incomplete.append(f"incomplete: {damage}")
+            elif unsealed is not None:
+                self._notes.append(unsealed)
+        self._watches.clear()
 
     def _scan(self, trace: Trace, test: Test | None) -> Iterator[Hit]:
+        self._watches.append(SealWatch(trace))
         first, last = _range(trace, self.query.at)
         scan = Scan(trace, self.query, first=first, last=last)
         undecided = certain = 0
@@ -118,33 +148,33 @@ class Result:
             yield hit
         if scan.possible:
             # A certain hit answers the question; without one, "no" would be a guess.
-            said = self.notes if certain else self.incomplete
+            said = self._notes if certain else self._incomplete
             mark = "also possible" if certain else "incomplete"
             said.append(
                 f"{mark}: {scan.possible:,} commands in run {trace.run} name such a file, and what a command"
                 " reads itself is not recorded; `run` lists commands"
             )
         if self.query.verb == "import" and not certain and trace.started.level == "effects":
-            self.incomplete.append(
+            self._incomplete.append(
                 f"incomplete: run {trace.run} was recorded at level effects, which does not list the import"
                 " of a module that is loaded already"
             )
         if undecided:
             what, hint = _UNDECIDED.get(self.query.verb, ("values not kept whole", "; a replay knows them"))
-            self.incomplete.append(
+            self._incomplete.append(
                 f"incomplete: {undecided:,} {what} in run {trace.run}, so not compared{hint}"
             )
-        self.notes += [f"{times:,} x {text}" for text, times in scan.notes.items()]
+        self._notes += [f"{times:,} x {text}" for text, times in scan.notes.items()]
 
     def _say_what_is_missing(self, trace: Trace) -> None:
         started = trace.started
         if self.query.verb in ("set", "line") and started.level == "effects":
-            self.incomplete.append(
+            self._incomplete.append(
                 f"incomplete: run {trace.run} was recorded at level effects, which lists no lines;"
                 " record with --record values to ask this"
             )
         if trace.torn is not None:
-            self.notes.append(
+            self._notes.append(
                 f"run {trace.run} is cut short: its last {trace.torn.bytes:,} bytes are no whole record"
             )
 

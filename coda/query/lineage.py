@@ -20,6 +20,7 @@ from coda.log import (
     LlmResponded,
     Position,
     ProcessFinished,
+    SealWatch,
     ToolReturned,
     Trace,
     TraceEvent,
@@ -74,6 +75,7 @@ def why(trace: Trace | str | Path, name: str, at: str | None = None) -> Chain:
 class _Lineage:
     def __init__(self, trace: Trace, name: str, position: Position) -> None:
         self.trace = trace
+        self.watch = SealWatch(trace)
         self.name = name
         self.position = position
         self.frames = Frames(trace, position)
@@ -106,6 +108,9 @@ class _Lineage:
 
     def gaps(self) -> Iterable[str]:
         """Gives what keeps the chain from being whole."""
+        damage = self.watch.damage()
+        if damage is not None:
+            yield f"incomplete: {damage}"
         level = self.trace.started.level
         if level == "effects":
             yield "incomplete: the run was recorded at level effects, which lists no lines"
