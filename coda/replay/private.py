@@ -198,9 +198,9 @@ class PrivateCopy:
             return real
         return self.folder / path
 
-    def writable(self) -> list[str]:
-        """Where the worker may write: both are ours."""
-        return [self.root, self._temp_path]
+    def writable(self, *, mounted: bool) -> list[str]:
+        """Where the worker may write: both are ours, and stand at the recorded places when mounted."""
+        return [self.root, self._temp_path] if mounted else [str(self.folder), str(self._temp)]
 
     # --- mounts --------------------------------------------------------------------------------
 

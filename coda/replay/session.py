@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from collections.abc import Iterator
 from itertools import chain
 from types import TracebackType
@@ -36,7 +35,13 @@ from coda.replay.private import PrivateCopy
 from coda.replay.tape import BlockMap, BlockTape, Stop, block_tapes, feed_of, triggers_of
 from coda.runtime import MAX_BLOB_BYTES, Configure, Done, Engine, Prepare, Run, Stopped
 
-LAYERS_OF_KERNEL = frozenset(("mount", "network", "read-only", "capabilities"))
+LAYERS_OF_KERNEL = frozenset(
+    (
+        "mount", "network", "read-only", "devices", "no-new-privileges", "capabilities",
+        "landlock", "system-calls",
+    )
+)  # fmt: skip
+"""All that it takes to be called isolated by the kernel: each closes a way that the others leave open."""
 
 
 class Session:
@@ -91,7 +96,7 @@ class Session:
     # --- starting ------------------------------------------------------------------------------
 
     def _start(self, trust: bool) -> Engine:
-        engine = self._launch(isolate=sys.platform.startswith("linux"))
+        engine = self._launch("namespaces")
         self.layers = list(engine.ready.layers)
         if "mount" not in self.layers:
             engine.close()
@@ -102,16 +107,18 @@ class Session:
                     f"({'; '.join(self.notes) or 'no namespaces'}); "
                     "say --trust to run the recorded code without the kernel's protection"
                 )
-            engine = self._launch(isolate=False)
+            engine = self._launch("fence")
+            self.layers = list(engine.ready.layers)
         self.notes += engine.ready.problems
         for path in self.copy.missing:
             self.notes.append(f"{path}, outside of the workspace, is not there any more")
         return engine
 
-    def _launch(self, *, isolate: bool) -> Engine:
+    def _launch(self, isolate: str) -> Engine:
         started = self.started
-        root = started.root if isolate else str(self.copy.folder)
-        cwd = started.cwd if isolate else _moved(started.cwd, started.root, root)
+        mounted = isolate == "namespaces"
+        root = started.root if mounted else str(self.copy.folder)
+        cwd = started.cwd if mounted else _moved(started.cwd, started.root, root)
         configure = Configure(
             mode="replay",
             kind=started.kind,
@@ -134,8 +141,8 @@ class Session:
             origin_ns=0,
             max_blob_bytes=MAX_BLOB_BYTES,
             isolate=isolate,
-            mounts=self.copy.mounts() if isolate else [],
-            writable=self.copy.writable() if isolate else [],
+            mounts=self.copy.mounts() if mounted else [],
+            writable=self.copy.writable(mounted=mounted),
         )
         return Engine(configure, hash_seed=started.hash_seed)
 

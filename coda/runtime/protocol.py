@@ -32,7 +32,7 @@ class Ready(_Message, frozen=True):
 
     names: list[str]
     layers: list[str]
-    """What keeps it in: `mount`, `network`, `readonly`, `capabilities`, `no-new-privs`."""
+    """What keeps it in: see `coda.runtime.worker.isolation`."""
     aslr: bool
     problems: list[str]
 
@@ -159,7 +159,8 @@ class Configure(_Message, frozen=True):
     origin_ns: int
     """`time.monotonic_ns()` of the run's beginning."""
     max_blob_bytes: int
-    isolate: bool = False
+    isolate: str = ""
+    """`namespaces`, `fence` (where those are refused), or nothing at all when empty."""
     mounts: list[Mount] = []
     writable: list[str] = []
     """Mount points that stay writable; what is mounted below them does not."""

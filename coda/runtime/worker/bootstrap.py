@@ -30,7 +30,7 @@ from coda.runtime.protocol import (
 from coda.runtime.worker.audit import Audit
 from coda.runtime.worker.blocks import Blocks, new_main_module
 from coda.runtime.worker.inspector import Inspector
-from coda.runtime.worker.isolation import Isolation, isolate
+from coda.runtime.worker.isolation import Isolation, fence, isolate
 from coda.runtime.worker.modules import AgentFinder
 from coda.runtime.worker.names import Ctx, Stub, note_mutations
 from coda.runtime.worker.processes import Processes
@@ -67,13 +67,7 @@ class Worker:
     def __init__(self, channel: Channel, config: Configure) -> None:
         self.config = config
         replaying = config.mode == "replay"
-        if config.isolate:
-            held = isolate(
-                [(m.source, m.target) for m in config.mounts], writable=config.writable, cwd=config.cwd
-            )
-        else:
-            held = Isolation([], [])
-        os.chdir(config.cwd)
+        held = _isolated(config)
         self.recorder = Recorder(channel, origin_ns=config.origin_ns, level=config.level)
         self.units = Units()
         self.module = new_main_module(file=config.main)
@@ -196,6 +190,19 @@ class Worker:
             self.recorder.allow_collection(False)
         note_mutations(self.ctx)
         self.recorder.send(done)
+
+
+def _isolated(config: Configure) -> Isolation:
+    """Enters what is to keep this process in, while it has one thread; stands in the folder afterwards."""
+    if config.isolate == "namespaces":
+        mounts = [(mount.source, mount.target) for mount in config.mounts]
+        held = isolate(mounts, writable=config.writable, cwd=config.cwd)
+    elif config.isolate == "fence":
+        held = fence(writable=config.writable, cwd=config.cwd)
+    else:
+        held = Isolation([], [])
+    os.chdir(config.cwd)
+    return held
 
 
 def _keep_memory() -> None:

@@ -1,8 +1,10 @@
-"""Keeps a replaying worker in, by the kernel: own mounts, no network, everything else read-only.
+"""Keeps a replaying worker in, by the kernel: own mounts, no network, everything else read-only, few calls.
 
 Guarantee: called before any thread exists and before agent code; each layer that held is named, and one
 that was refused is named as a problem, so that a verdict never claims more than was in force. Linux
-alone; elsewhere no layer holds. (Facts: user_namespaces(7), mount_setattr(2), capabilities(7).)
+alone; elsewhere no layer holds. Mounts and namespaces hide the world, Landlock and the filter of system
+calls refuse what a read-only mount lets through: devices, pipes, sockets, processes, signals.
+(Facts: user_namespaces(7), mount_setattr(2), capabilities(7), landlock(7), seccomp(2).)
 """
 
 from __future__ import annotations
@@ -10,17 +12,27 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import resource
 import sys
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from coda.runtime.worker import landlock, seccomp
 
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
-_MOUNT_ATTR_RDONLY = 1
+_READ_ONLY, _NO_SUID, _NO_DEVICES = 1, 2, 4
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _SYS_MOUNT_SETATTR = 442
 _SYS_CAPSET = {"x86_64": 126, "aarch64": 91}
 _PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITY_VERSION = 0x20080522
+_SHARED_MEMORY = "/dev/shm"
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+_DEVICE_LINKS = {
+    "fd": "/proc/self/fd", "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2",
+}  # fmt: skip
 
 
 class Isolation(NamedTuple):
@@ -28,6 +40,16 @@ class Isolation(NamedTuple):
 
     layers: list[str]
     problems: list[str]
+
+    def hold(self, layer: str, act: Callable[[], Any]) -> Any:
+        """Tries a layer and notes whether it holds; gives what the act gave, None when it was refused."""
+        try:
+            given = act()
+        except OSError as error:
+            self.problems.append(f"{layer} refused: {error.strerror}")
+            return None
+        self.layers.append(layer)
+        return given
 
 
 class _MountAttr(ctypes.Structure):
@@ -46,6 +68,9 @@ def isolate(mounts: list[tuple[str, str]], *, writable: list[str], cwd: str) -> 
         mounts: (source, target) in order; both exist, and both are files or both folders.
         writable: mount points that stay writable, without what is mounted below them.
         cwd: where to stand afterwards.
+
+    Returns:
+        What holds; nothing at all where namespaces are refused, so that `fence` can be tried instead.
     """
     result = Isolation([], [])
     if not sys.platform.startswith("linux"):
@@ -61,22 +86,70 @@ def isolate(mounts: list[tuple[str, str]], *, writable: list[str], cwd: str) -> 
     except OSError as error:
         result.problems.append(f"namespaces refused: {error.strerror}")
         return result
-    try:
-        _set_readonly(libc, "/", readonly=True)
-        for target in writable:
-            _set_readonly(libc, target, readonly=False)
-        result.layers.append("read-only")
-    except OSError as error:
-        result.problems.append(f"read-only root refused: {error.strerror}")
+    shared = os.path.isdir(_SHARED_MEMORY)
+    devices = result.hold("devices", lambda: _few_devices(libc)) or []
+    again = [*writable, *([_SHARED_MEMORY] if shared and devices else [])]
+    result.hold("read-only", lambda: _close_all_but(libc, again, devices))
     os.chdir(cwd)
-    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
-        result.layers.append("no-new-privileges")
-    try:
-        _drop_capabilities(libc)
-        result.layers.append("capabilities")
-    except OSError as error:
-        result.problems.append(f"capabilities kept: {error.strerror}")
+    result.hold("no-new-privileges", lambda: _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)))
+    result.hold("capabilities", lambda: _drop_capabilities(libc))
+    _filter(libc, result, again)
     return result
+
+
+def fence(*, writable: list[str], cwd: str) -> Isolation:
+    """Holds the process where namespaces are refused: it writes below the named folders alone.
+
+    What is outside can still be read, and its modes, owners and times can be changed where the user may.
+    """
+    result = Isolation([], [])
+    os.chdir(cwd)
+    if sys.platform.startswith("linux"):
+        libc = ctypes.CDLL(None, use_errno=True)
+        result.hold("no-new-privileges", lambda: _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)))
+        _filter(libc, result, writable)
+    return result
+
+
+def _filter(libc: ctypes.CDLL, result: Isolation, writable: list[str]) -> None:
+    """The two filters that need no namespace; and no core file of what is the user's."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    result.hold("landlock", lambda: landlock.restrict(libc, writable))
+    result.hold("system-calls", lambda: seccomp.install(libc))
+
+
+def _few_devices(libc: ctypes.CDLL) -> list[str]:
+    """Puts a /dev of its own in place, with harmless devices alone: no disk, no terminal of anybody's."""
+    found = {}
+    for name in _DEVICES:
+        try:
+            found[name] = os.open(f"/dev/{name}", os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            continue
+    try:
+        shared = os.path.isdir(_SHARED_MEMORY)
+        _mount(libc, "coda", "/dev", 0, kind="tmpfs")
+        for name, fd in found.items():
+            os.close(os.open(f"/dev/{name}", os.O_CREAT | os.O_WRONLY, 0o666))
+            _mount(libc, f"/proc/self/fd/{fd}", f"/dev/{name}", _MS_BIND)
+    finally:
+        for fd in found.values():
+            os.close(fd)
+    for name, target in _DEVICE_LINKS.items():
+        os.symlink(target, f"/dev/{name}")
+    if shared:
+        os.mkdir(_SHARED_MEMORY)
+        _mount(libc, "coda", _SHARED_MEMORY, 0, kind="tmpfs")
+    return [f"/dev/{name}" for name in found]
+
+
+def _close_all_but(libc: ctypes.CDLL, writable: list[str], devices: list[str]) -> None:
+    """Makes every mount read-only, without devices and set-user-id programs; then opens what may be open."""
+    _set_attributes(libc, "/", set_=_READ_ONLY | _NO_SUID | (_NO_DEVICES if devices else 0), deep=True)
+    for target in writable:
+        _set_attributes(libc, target, clear=_READ_ONLY)
+    for device in devices:
+        _set_attributes(libc, device, clear=_NO_DEVICES)
 
 
 def _check(result: int) -> None:
@@ -94,30 +167,30 @@ def _enter_namespaces(libc: ctypes.CDLL) -> None:
             file.write(text)
 
 
-def _mount(libc: ctypes.CDLL, source: str | None, target: str, flags: int) -> None:
+def _mount(
+    libc: ctypes.CDLL, source: str | None, target: str, flags: int, *, kind: str | None = None
+) -> None:
     _check(
         libc.mount(
             os.fsencode(source) if source else b"none",
             os.fsencode(target),
-            None,
+            kind.encode() if kind else None,
             ctypes.c_ulong(flags),
             None,
         )
     )
 
 
-def _set_readonly(libc: ctypes.CDLL, target: str, *, readonly: bool) -> None:
-    attributes = _MountAttr()
-    if readonly:
-        attributes.attr_set = _MOUNT_ATTR_RDONLY
-    else:
-        attributes.attr_clr = _MOUNT_ATTR_RDONLY
+def _set_attributes(
+    libc: ctypes.CDLL, target: str, *, set_: int = 0, clear: int = 0, deep: bool = False
+) -> None:
+    attributes = _MountAttr(attr_set=set_, attr_clr=clear)
     _check(
         libc.syscall(
             _SYS_MOUNT_SETATTR,
             _AT_FDCWD,
             os.fsencode(target),
-            _AT_RECURSIVE if readonly else 0,
+            _AT_RECURSIVE if deep else 0,
             ctypes.byref(attributes),
             ctypes.sizeof(attributes),
         )
