@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
+import weakref
 from pathlib import Path
 
 import coda
@@ -38,6 +39,8 @@ class PrivateCopy:
         self._blobs: BlobStore = trace.blobs
         self.root = trace.started.root
         self.base = Path(tempfile.mkdtemp(prefix="coda-replay-"))
+        # Also at the end of a process that leaves in the middle of a replay: the viewer's.
+        self._remove = weakref.finalize(self, shutil.rmtree, self.base, onerror=_make_removable)
         self.folder = self.base / "workspace"
         self.folder.mkdir()
         self.missing: list[str] = []
@@ -286,7 +289,7 @@ class PrivateCopy:
 
     def remove(self) -> None:
         """Removes the copy."""
-        shutil.rmtree(self.base, onerror=_make_removable)
+        self._remove()
 
 
 def _make_removable(function: object, path: str, _error: object) -> None:

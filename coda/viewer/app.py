@@ -6,6 +6,7 @@ executed in this process.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from textual.theme import Theme
 from coda.errors import CodaError
 from coda.log import open_trace
 from coda.viewer.engine import Floors, sentence
+from coda.viewer.hangup import end_with_terminal
 from coda.viewer.screens import TimelineScreen
 from coda.viewer.session import Session
 
@@ -105,4 +107,6 @@ def run_viewer(path: str | Path, floors: Floors, *, light: bool = False) -> None
         UsageError: there is no such trace.
         LogError: it is not a trace.
     """
-    ViewerApp(Session(open_trace(path)), floors, light=light).run()
+    app = ViewerApp(Session(open_trace(path)), floors, light=light)
+    end_with_terminal(sys.stdin.fileno(), lambda: app.call_from_thread(app.exit))
+    app.run()

@@ -45,13 +45,15 @@ class Session:
         self.moments = Moments(self.timeline, self.bytes, trace.blobs)
         self.complete = False
         """True once everything that the file held has been scanned."""
+        self.abandoned = False
+        """True when the run did not finish and nobody writes it any more: its recorder died."""
         self._stop = threading.Event()
         self._row = lru_cache(maxsize=2048)(self._make_row)
 
     @property
     def live(self) -> bool:
         """True while the run may still be growing."""
-        return not self.timeline.finished
+        return not self.timeline.finished and not self.abandoned
 
     @property
     def started(self) -> RunStarted | None:
@@ -97,7 +99,7 @@ class Session:
 
     def _scan_all(self, post: Post) -> None:
         last, stopped = len(self._chain) - 1, self._stop.is_set
-        finished = False
+        finished, written = False, self.trace.live
         offset = expected = 0
         for segment, link in enumerate(self._chain):
             own, limit = segment == last, self._limits[segment]
@@ -109,16 +111,21 @@ class Session:
                     offset = batch.next_offset
                     finished = finished or "run.finished" in batch.types
                 post.indexed(batch, more=True)
+        self.abandoned = not finished and not written
         post.indexed(Batch.nothing(last, offset), more=False)
-        while not finished and not self._stop.wait(POLL_S):
-            if self._chain[last].path.stat().st_size <= offset:
-                continue
-            for batch in scan(
-                self._chain[last].path, segment=last, offset=offset, expected=expected, cancelled=stopped
-            ):
-                offset, expected = batch.next_offset, batch.end_seq if batch.seq else expected
-                finished = finished or "run.finished" in batch.types
-                post.indexed(batch, more=False)
+        while not (finished or self.abandoned or self._stop.wait(POLL_S)):
+            # Asked before the look at the file, so that what a writer left last is not missed.
+            written = self.trace.live
+            if self.trace.path.stat().st_size > offset:
+                for batch in scan(
+                    self.trace.path, segment=last, offset=offset, expected=expected, cancelled=stopped
+                ):
+                    offset, expected = batch.next_offset, batch.end_seq if batch.seq else expected
+                    finished = finished or "run.finished" in batch.types
+                    post.indexed(batch, more=False)
+            if not finished and not written:
+                self.abandoned = True
+                post.indexed(Batch.nothing(last, offset), more=False)
 
     # --- rows ----------------------------------------------------------------------------------
 

@@ -120,6 +120,20 @@ def test_the_command_runs_in_a_terminal(recorded: Path) -> None:
     os.close(main)
 
 
+def test_it_ends_when_its_terminal_is_gone(recorded: Path) -> None:
+    main, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = subprocess.Popen(
+        ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", sys.executable, "-m", "coda", "view", str(recorded)],
+        stdin=side, stdout=side, stderr=side, close_fds=True, start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"},
+    )  # fmt: skip
+    os.close(side)
+    read_until(main, b"Timeline", b"rating.py")
+    os.close(main)  # and no signal tells it
+    assert process.wait(timeout=20) in (0, 129)
+
+
 def read_until(descriptor: int, *wanted: bytes) -> None:
     seen = b""
     while not all(text in seen for text in wanted):

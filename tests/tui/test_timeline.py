@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
 
 import pytest
 from textual.widgets import ContentSwitcher, Input
 
 from coda.viewer.screens import HelpScreen
-from coda.viewer.widgets import TextPane
+from coda.viewer.text import plain
+from coda.viewer.widgets import Bar, TextPane
 from tests.support import traces
 from tests.tui.conftest import Open
 
@@ -258,22 +260,46 @@ async def test_a_growing_run_is_followed_at_its_end(tmp_path: Path, view: Open) 
     whole = traces.program_trace(tmp_path / "whole.jsonl").read_bytes()
     path = tmp_path / "live.jsonl"
     lines = whole.splitlines(keepends=True)
-    path.write_bytes(b"".join(lines[:6]))
-    async with view(path) as viewer:
-        assert viewer.seq == viewer.screen.timeline.count
-        assert "recording" in viewer.cursor()
-        assert viewer.source().current == 15  # the line that is running
-        before = viewer.seq
-        with path.open("ab") as out:
+    with path.open("ab", buffering=0) as out:
+        fcntl.flock(out, fcntl.LOCK_EX)  # as the writer of a trace does
+        out.write(b"".join(lines[:6]))
+        async with view(path) as viewer:
+            assert viewer.seq == viewer.screen.timeline.count
+            assert "recording" in viewer.cursor()
+            assert viewer.source().current == 15  # the line that is running
+            before = viewer.seq
             out.write(b"".join(lines[6:9]))
-        await until(viewer, lambda: viewer.screen.timeline.count > before)
-        assert viewer.seq == viewer.screen.timeline.count
-        await viewer.press("left")
-        held = viewer.seq
-        with path.open("ab") as out:
+            await until(viewer, lambda: viewer.screen.timeline.count > before)
+            assert viewer.seq == viewer.screen.timeline.count
+            await viewer.press("left")
+            held = viewer.seq
             out.write(b"".join(lines[9:]))
-        await until(viewer, lambda: viewer.screen.timeline.finished)
-        assert viewer.seq == held
+            await until(viewer, lambda: viewer.screen.timeline.finished)
+            assert viewer.seq == held
+
+
+async def test_a_run_whose_recorder_died_is_cut_short(tmp_path: Path, view: Open) -> None:
+    whole = traces.program_trace(tmp_path / "whole.jsonl").read_bytes()
+    path = tmp_path / "dead.jsonl"
+    lines = whole.splitlines(keepends=True)
+
+    def title(viewer: object) -> str:
+        return plain(viewer.screen.query_one("#title", Bar).right)  # type: ignore[attr-defined]
+
+    with path.open("ab", buffering=0) as out:
+        fcntl.flock(out, fcntl.LOCK_EX)
+        out.write(b"".join(lines[:6]))
+        async with view(path) as viewer:
+            assert "live" in title(viewer)
+            out.write(b"".join(lines[6:9]) + lines[9][:20])
+            out.close()  # the recorder is killed while it writes a record
+            await until(viewer, lambda: viewer.screen.session.abandoned)
+            assert "cut short" in title(viewer)
+            assert "the recording stops here" in viewer.cursor()
+            assert "cut short" in "".join(viewer.rows())
+    async with view(path) as viewer:  # and so when it is opened later, from its beginning
+        assert "cut short" in title(viewer)
+        assert viewer.seq < viewer.screen.timeline.count
 
 
 async def test_damage_is_told_and_the_rest_is_shown(tmp_path: Path, view: Open) -> None:

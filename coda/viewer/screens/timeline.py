@@ -283,6 +283,8 @@ class TimelineScreen(LookupScreen):
             state = Span(clean(timeline.outcome or "finished"), "ok" if good else "error")
         elif not self.session.complete:
             state = Span("reading…", "accent")
+        elif self.session.abandoned:
+            state = Span("cut short", "warn")
         else:
             state = Span("● live", "accent")
         errors = len(timeline.errors)
