@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     # By its module: a checker that meets this cycle half way takes `coda.forking.fork` for the module.
+    from coda.config import Config, load_config
     from coda.forking.forks import fork
     from coda.log import open_trace
     from coda.query import query
@@ -28,10 +29,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Agent",
+    "Config",
     "Sandbox",
     "ScriptedLLM",
     "__version__",
     "fork",
+    "load_config",
     "open_trace",
     "query",
     "replay",
@@ -40,9 +43,11 @@ __all__ = [
 
 _HOMES = {
     "Agent": "coda.runtime",
+    "Config": "coda.config",
     "Sandbox": "coda.runtime",
     "ScriptedLLM": "coda.runtime",
     "fork": "coda.forking",
+    "load_config": "coda.config",
     "open_trace": "coda.log",
     "query": "coda.query",
     "replay": "coda.replay",

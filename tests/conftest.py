@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -41,6 +41,16 @@ class RunCoda(Protocol):
         stdin: str = "",
         env: Mapping[str, str] | None = None,
     ) -> Ran: ...
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Gives the tests settings and a state of their own; a developer's are neither read nor changed."""
+    base = tmp_path_factory.mktemp("xdg")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+            patch.setenv(name, str(base / name.lower()))
+        yield
 
 
 @pytest.fixture(autouse=True)

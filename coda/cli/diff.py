@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import click
 
-from coda.cli.options import json_option, secrets_option
+from coda.cli.options import find_trace, json_option, secrets_option
 from coda.cli.render import Printer
 from coda.forking import diff
 from coda.log import open_trace
 
 
 @click.command()
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="B")
+@click.argument("a", metavar="A", callback=find_trace)
+@click.argument("b", metavar="B", callback=find_trace)
 @json_option
 @secrets_option
 def command(a: str, b: str, as_json: bool, show_secrets: bool) -> int:

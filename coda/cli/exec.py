@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from coda.cli.options import force_option, output_option
+from coda.cli.settings import config, setting_option
 from coda.cli.telemetry import live_export
 from coda.errors import CodaError, UsageError
 from coda.log import open_trace
@@ -23,17 +24,12 @@ from coda.runtime import BlockResult, Cell, Prepare, Program, Sandbox, split_cel
 @output_option
 @force_option
 @click.option("-m", "--module", is_flag=True, help="PROGRAM is a module name, as in `python -m`.")
-@click.option(
-    "--record",
-    "level",
-    type=click.Choice(["effects", "lines", "values"]),
-    default="values",
-    show_default=True,
-    help="What is kept of each statement.",
-)
-@click.option("--root", metavar="DIR", help="The workspace (default: the working directory).")
-@click.option("--timeout", metavar="SECONDS", type=float, help="Stop a cell that runs longer.")
-@click.option("--quiet", is_flag=True, help="Do not say where the trace is.")
+@setting_option("record")
+@setting_option("root")
+@setting_option("timeout")
+@setting_option("memory")
+@setting_option("durability")
+@setting_option("quiet")
 @click.argument("program", metavar="PROGRAM")
 @click.argument("args", metavar="[ARGS]...", nargs=-1, type=click.UNPROCESSED)
 def command(
@@ -42,9 +38,11 @@ def command(
     output: str | None,
     force: bool,
     module: bool,
-    level: str,
+    record: str,
     root: str | None,
     timeout: float | None,
+    memory: int | None,
+    durability: str,
     quiet: bool,
 ) -> int:
     """Runs PROGRAM as if by `python PROGRAM ARGS` and records it.
@@ -57,16 +55,10 @@ def command(
     cells = split_cells(source) if source is not None else []
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the program's; we outlive it
     try:
-        sandbox = Sandbox(
-            root=root,
-            trace=output,
-            level=level,
-            kind="exec",
-            force=force,
-            program=facts,
-            timeout_s=timeout,
-            echo=_echo,
+        options = config().sandbox(
+            root=root, level=record, timeout_s=timeout, memory_bytes=memory, durability=durability
         )
+        sandbox = Sandbox(**options, trace=output, kind="exec", force=force, program=facts, echo=_echo)
         with sandbox, live_export(sandbox.writer.path):
             if content is not None and facts.main is not None:
                 sandbox.read_main(facts.main, content)

@@ -15,6 +15,7 @@ import msgspec
 from coda import __version__
 from coda.cli.options import json_option, trace_argument
 from coda.cli.render import Printer, say
+from coda.cli.settings import setting_option
 from coda.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,18 +41,8 @@ class ExportAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 @click.command(short_help="Send a trace as OpenTelemetry spans.")
 @trace_argument
-@click.option(
-    "--otlp",
-    metavar="URL",
-    help="Where to send: http://HOST:4318, or the full path of the traces endpoint.",
-)
-@click.option(
-    "--line-spans",
-    default="2000",
-    show_default=True,
-    metavar="N|all|none",
-    help="Line spans of a block before the rest become one span with counts.",
-)
+@setting_option("otlp", words="Where to send: http://HOST:4318, or the full path of the traces endpoint.")
+@setting_option("line-spans")
 @click.option("--dry-run", is_flag=True, help="Send nothing; with --json print each span.")
 @json_option
 def command(trace: str, otlp: str | None, line_spans: str, dry_run: bool, as_json: bool) -> int:

@@ -14,7 +14,6 @@ import msgspec
 from coda.cli.answers import ForkAnswer
 from coda.cli.options import (
     at_option,
-    color_option,
     force_option,
     json_option,
     output_option,
@@ -22,6 +21,7 @@ from coda.cli.options import (
     trace_argument,
 )
 from coda.cli.render import Printer, Styled
+from coda.cli.settings import config, setting_option
 from coda.errors import UsageError
 from coda.forking import ForkResult, fork
 from coda.log import open_trace
@@ -47,7 +47,7 @@ from coda.log import open_trace
 @force_option
 @json_option
 @secrets_option
-@color_option
+@setting_option("color")
 def command(
     trace: str,
     at: str,
@@ -79,6 +79,7 @@ def command(
         force=force,
         assume_recorded=assume_recorded,
         trust=trust,
+        runs=config().runs,
         command=shlex.join(["coda", *sys.argv[1:]]),
         **options,
     )

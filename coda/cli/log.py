@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from coda.cli.options import color_option, json_option, secrets_option, trace_argument
+from coda.cli.options import json_option, secrets_option, trace_argument
 from coda.cli.render import Printer, Styled, say
+from coda.cli.settings import setting_option
 from coda.errors import LogError, UsageError
 from coda.log import TYPES, SealWatch, Stored, Trace, TraceEvent, describe, open_trace, render
 
@@ -32,7 +33,7 @@ _STYLES = {
 @click.option("--follow", is_flag=True, help="Wait for more events until the run has ended.")
 @click.option("--own", is_flag=True, help="Of a fork: leave out what it shares with its parent.")
 @secrets_option
-@color_option
+@setting_option("color")
 @json_option
 def command(
     trace: str,

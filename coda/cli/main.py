@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from coda import __version__
-from coda.cli.options import JSON_KEY
+from coda.cli.options import JSON_KEY, SETTINGS_KEY, VERB_KEY
 from coda.errors import CodaError, Diverged, UsageError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ VERBS: dict[str, str] = {
     "export": "Send a trace as OpenTelemetry spans.",
     "serve": "Serve the recorded runs over HTTP.",
     "view": "Step through a trace in the terminal.",
+    "config": "Show the settings in force, and where each comes from.",
 }
 
 YES, NO, TROUBLE, DIVERGED, FAILED, INTERRUPTED, PIPE_GONE = 0, 1, 2, 3, 125, 130, 141
@@ -76,7 +77,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Finds the verb of a command line; suggests near names when there is none."""
-        name = args[0]
+        name = ctx.meta[VERB_KEY] = args[0]
         if name not in VERBS and not name.startswith("-"):
             import difflib  # only a mistaken verb needs it
 
@@ -117,11 +118,20 @@ def _print_version(ctx: click.Context, _param: click.Parameter, value: bool) -> 
     callback=_print_version,
     help="Print the version.",
 )
-def cli() -> None:
+@click.option(
+    "-c",
+    "given",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Give a setting for this once (`coda config` lists them); may be given again.",
+)
+@click.pass_context
+def cli(ctx: click.Context, given: tuple[str, ...]) -> None:
     """Record, replay, fork, query and view what agents do in Python.
 
     TRACE is the path of a .jsonl trace, or a run id of the run directory (.coda/runs).
     """
+    ctx.meta[SETTINGS_KEY] = given
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -182,11 +192,11 @@ def _dispatch(args: list[str]) -> int:
     except BrokenPipeError:
         raise
     except CodaError as error:
-        return _report(error, as_json=JSON_KEY in meta, verb=args[0])
+        return _report(error, as_json=JSON_KEY in meta, verb=meta.get(VERB_KEY, ""))
     except OSError as error:
-        return _report(_as_trouble(error), as_json=JSON_KEY in meta, verb=args[0] if args else "")
+        return _report(_as_trouble(error), as_json=JSON_KEY in meta, verb=meta.get(VERB_KEY, ""))
     except Exception as error:  # noqa: BLE001 - the top: whatever it is, it is said and has a status
-        return _report(_as_defect(error), as_json=JSON_KEY in meta, verb=args[0] if args else "")
+        return _report(_as_defect(error), as_json=JSON_KEY in meta, verb=meta.get(VERB_KEY, ""))
 
 
 def _as_usage_error(error: click.ClickException) -> UsageError:
@@ -203,8 +213,9 @@ def _json_asked(error: click.ClickException, meta: dict[str, Any], args: list[st
     ctx = getattr(error, "ctx", None)
     if JSON_KEY in meta or (ctx is not None and JSON_KEY in ctx.meta):
         return True
-    for word in args[1:]:
-        if word == "--" or (args[0] == "exec" and not word.startswith("-")):
+    verb = meta.get(VERB_KEY)
+    for word in args[args.index(verb) + 1 :] if verb in args else ():
+        if word == "--" or (verb == "exec" and not word.startswith("-")):
             return False  # what follows belongs to the recorded program
         if word == "--json":
             return True

@@ -17,6 +17,7 @@ same parameter name. How a verb's module is written:
   `ctx.exit` are not needed.
 - Trouble is an exception of `coda.errors` (UsageError for what the caller got wrong); `main.py` alone
   turns it into text, a JSON error object and a status. A `--json` that was given is honoured there.
+- Options that are settings (docs/configuration.md) come from `settings.py`.
 - What goes to stdout goes through `render.py`, which masks, sanitises and colours.
 """
 
@@ -29,6 +30,10 @@ import click
 
 JSON_KEY = "coda.json"
 """Key in `click.Context.meta` that says whether `--json` was given."""
+SETTINGS_KEY = "coda.settings"
+"""Key in `click.Context.meta` of what `coda -c NAME=VALUE` gave."""
+VERB_KEY = "coda.verb"
+"""Key in `click.Context.meta` of the verb's name."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,9 +44,18 @@ def _note_json(ctx: click.Context, _param: click.Parameter, value: bool) -> bool
     return value
 
 
+def find_trace(ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
+    """Callback of arguments that name traces: a run id is found in the run directory of the settings."""
+    if value is None or ctx.resilient_parsing:
+        return value
+    from coda.cli.settings import trace_named  # this module must stay light: `coda --help` imports it
+
+    return tuple(map(trace_named, value)) if isinstance(value, tuple) else trace_named(value)
+
+
 def trace_argument(function: F) -> F:
     """Adds the argument TRACE (parameter `trace`): for `coda.log.open_trace`."""
-    return click.argument("trace", metavar="TRACE")(function)
+    return click.argument("trace", metavar="TRACE", callback=find_trace)(function)
 
 
 def json_option(function: F) -> F:
@@ -80,17 +94,6 @@ def at_option(*, required: bool = False) -> Callable[[F], F]:
         )(function)
 
     return add
-
-
-def color_option(function: F) -> F:
-    """Adds `--color auto|always|never` (parameter `color`): for `render.Printer`."""
-    return click.option(
-        "--color",
-        type=click.Choice(["auto", "always", "never"]),
-        default="auto",
-        show_default=True,
-        help="Colour the output; auto: on a terminal, unless NO_COLOR is set.",
-    )(function)
 
 
 def output_option(function: F) -> F:

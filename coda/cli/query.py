@@ -12,10 +12,10 @@ from pathlib import Path
 
 import click
 
-from coda.cli.options import at_option, color_option, json_option, secrets_option
+from coda.cli.options import at_option, find_trace, json_option, secrets_option
 from coda.cli.render import Printer, Styled, say
+from coda.cli.settings import runs_folder, setting_option
 from coda.errors import CodaError, QueryError, UsageError
-from coda.log import run_directory
 from coda.query import Chain, Group, Hit, Link, Result, Why, parse, query, why
 
 
@@ -31,12 +31,12 @@ Examples:
 Verbs: read write delete run connect tool llm ctx set line error output import effect env""",
 )
 @click.argument("text", metavar="QUERY")
-@click.argument("traces", metavar="[TRACE]...", nargs=-1)
+@click.argument("traces", metavar="[TRACE]...", nargs=-1, callback=find_trace)
 @at_option()
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Stop after N rows.")
 @json_option
 @secrets_option
-@color_option
+@setting_option("color")
 def command(
     text: str,
     traces: tuple[str, ...],
@@ -66,7 +66,7 @@ def command(
 
 def _all_runs() -> list[str]:
     """Gives the traces of the run directory, oldest first: run ids sort by time."""
-    runs = run_directory()
+    runs = runs_folder()
     found = sorted(str(path) for path in runs.glob("*/trace.jsonl"))
     if not found:
         raise UsageError(f"there are no runs in {runs}: name a trace, or record one with `coda exec`")

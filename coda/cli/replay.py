@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from coda.cli.answers import ReplayAnswer
-from coda.cli.options import color_option, json_option, trace_argument
+from coda.cli.options import json_option, trace_argument
 from coda.cli.render import Printer, Styled
+from coda.cli.settings import setting_option
 from coda.errors import Diverged
 from coda.log import open_trace
 from coda.replay import Verdict, replay
@@ -19,7 +20,7 @@ from coda.replay import Verdict, replay
 )
 @click.option("--trust", is_flag=True, help="Execute the recorded code even if the kernel cannot keep it in.")
 @json_option
-@color_option
+@setting_option("color")
 def command(trace: str, verify: bool, trust: bool, as_json: bool, color: str) -> int:
     """Runs TRACE again from its log alone, and compares all that happens with what was recorded.
 

@@ -9,6 +9,7 @@ import msgspec
 
 from coda.cli.options import force_option, json_option, output_option
 from coda.cli.render import Printer, say
+from coda.cli.settings import config, setting_option
 from coda.cli.telemetry import live_export
 from coda.errors import CodaError, SandboxError, UsageError
 
@@ -23,33 +24,15 @@ if TYPE_CHECKING:
 @click.option(
     "--script", metavar="FILE", help="Take the model's replies from a Markdown file (docs/agents.md)."
 )
-@click.option("--model", metavar="NAME", default="scripted", show_default=True, help="Name of the model.")
+@setting_option("model")
 @output_option
-@click.option(
-    "--root", metavar="DIR", default=".", help="The workspace: where blocks run (default: this folder)."
-)
-@click.option(
-    "--record",
-    "level",
-    type=click.Choice(["effects", "lines", "values"]),
-    default="values",
-    show_default=True,
-    help="How much of the blocks is recorded.",
-)
-@click.option(
-    "--max-turns",
-    type=click.IntRange(min=1),
-    default=25,
-    show_default=True,
-    help="Stop after so many requests to the model.",
-)
-@click.option(
-    "--timeout",
-    "timeout_s",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Stop a block that runs longer (default: no limit).",
-)
+@setting_option("root")
+@setting_option("record")
+@setting_option("max-turns")
+@setting_option("timeout")
+@setting_option("memory")
+@setting_option("durability")
+@setting_option("env")
 @click.option(
     "--tools",
     "tool_files",
@@ -64,10 +47,13 @@ def command(
     script: str | None,
     model: str,
     output: str | None,
-    root: str,
-    level: str,
+    root: str | None,
+    record: str,
     max_turns: int,
-    timeout_s: float | None,
+    timeout: float | None,
+    memory: int | None,
+    durability: str,
+    env: tuple[str, ...],
     tool_files: tuple[str, ...],
     force: bool,
     as_json: bool,
@@ -81,15 +67,15 @@ def command(
 
     if script is None:
         raise UsageError("no model is connected: give its replies in a file with --script FILE")
+    flags = msgspec.structs.replace(
+        config(), model=model, max_turns=max_turns, record=record, root=root, timeout=timeout,
+        memory=memory, durability=durability, env=env,
+    )  # fmt: skip
     agent = Agent(
-        model=model,
+        **flags.agent(),
         llm=ScriptedLLM.from_file(script),
         tools=[tool for path in tool_files for tool in Tool.load(path)],
-        root=root,
         trace=output,
-        level=level,
-        max_turns=max_turns,
-        timeout_s=timeout_s,
         force=force,
         on_progress=_show,
         around=live_export,

@@ -8,6 +8,7 @@ import click
 
 from coda.cli.options import json_option, secrets_option
 from coda.cli.render import Printer, say
+from coda.cli.settings import runs_folder
 from coda.errors import UsageError
 from coda.log import RunInfo, list_runs, run_directory
 
@@ -42,7 +43,7 @@ def command(directory: str | None, show_secrets: bool, as_json: bool) -> int:
 
 def _folder(directory: str | None) -> Path:
     if directory is None:
-        return run_directory()
+        return runs_folder()
     folder = Path(directory)
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}", path=str(folder))

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from coda.cli.answers import ForkAnswer, ReplayAnswer
+from coda.cli.config import ConfigAnswer
 from coda.cli.export import ExportAnswer
 from coda.cli.render import schema_of
 from coda.cli.run import RunAnswer
@@ -86,6 +87,7 @@ def answers() -> dict[str, Answer]:
 
     return {
         "check": Answer(Report),
+        "config": Answer(ConfigAnswer),
         "diff": Answer(Diff),
         "error": Answer(ErrorAnswer),
         "export": Answer(ExportAnswer),

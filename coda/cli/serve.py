@@ -14,6 +14,7 @@ import msgspec
 from coda import __version__
 from coda.cli.options import json_option
 from coda.cli.render import Printer, say
+from coda.cli.settings import setting_option
 from coda.errors import UsageError
 
 
@@ -27,32 +28,15 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     """The run directory."""
 
 
-def _usable(token: str) -> bool:
-    """Whether a token survives a header and a cookie."""
-    return len(token) >= 8 and token.isascii() and token.isprintable() and not set(token) & set(' ;,"\\')
-
-
 @click.command(short_help="Serve the recorded runs over HTTP.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to serve on.")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8321, show_default=True, help="Port; 0 takes a free one."
-)
-@click.option("--dir", "directory", metavar="RUNDIR", help="Run directory (default: .coda/runs here).")
-@click.option(
-    "--token",
-    envvar="CODA_TOKEN",
-    metavar="T",
-    help="Token that clients must send (default: CODA_TOKEN, or a random one that is printed).",
-)
-@click.option(
-    "--allow-host",
-    multiple=True,
-    metavar="NAME",
-    help="A name under which the server may be asked, beside localhost and addresses.",
-)
+@setting_option("host")
+@setting_option("port")
+@setting_option("runs", words="The run directory; otherwise `.coda/runs` of this folder.")
+@setting_option("token")
+@setting_option("allow-host")
 @json_option
 def command(
-    host: str, port: int, directory: str | None, token: str | None, allow_host: tuple[str, ...], as_json: bool
+    host: str, port: int, runs: str | None, token: str | None, allow_host: tuple[str, ...], as_json: bool
 ) -> int:
     """Serve the runs of a run directory: API, live events, metrics and a page that lists them.
 
@@ -64,18 +48,13 @@ def command(
     from coda.collector import RunStore, address_of, bind, create_app, is_loopback, new_token, run_server
     from coda.log import run_directory
 
-    if token is not None and not _usable(token):
-        raise UsageError(
-            "a token has at least 8 printable ASCII characters without spaces, quotes, commas, semicolons.",
-            option="--token",
-        )
-    runs = Path(directory) if directory is not None else run_directory()
-    if directory is not None and not runs.is_dir():
-        raise UsageError(f"there is no directory {directory}.", path=directory)
+    folder = run_directory() if runs is None else Path(runs)
+    if runs is not None and not folder.is_dir():
+        raise UsageError(f"there is no directory {runs}.", path=runs)
     secret = token or new_token()
     bound = bind(host, port)
     app = create_app(
-        RunStore(runs),
+        RunStore(folder),
         clock=time.monotonic,
         token=secret,
         version=__version__,
@@ -86,9 +65,9 @@ def command(
     # The user's own secret is not repeated; a random one is shown, or nobody could ever use it.
     printer = Printer(show_secrets=True)
     if as_json:
-        printer.json("serve", Serving(url=address, token=None if token else secret, runs=str(runs)))
+        printer.json("serve", Serving(url=address, token=None if token else secret, runs=str(folder)))
     else:
-        printer.line(f"serving {runs} at {address}")
+        printer.line(f"serving {folder} at {address}")
         if not token:
             printer.line(f"token: {secret}")
     printer.stream.flush()

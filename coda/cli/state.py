@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from coda.cli.options import at_option, color_option, json_option, secrets_option, trace_argument
+from coda.cli.options import at_option, json_option, secrets_option, trace_argument
 from coda.cli.render import Printer, Styled
+from coda.cli.settings import setting_option
 from coda.log import open_trace
 from coda.replay import Shown, State, state_at
 
@@ -21,7 +22,7 @@ _WIDTH = 100
 @click.option("--trust", is_flag=True, help="Execute the recorded code even if the kernel cannot keep it in.")
 @json_option
 @secrets_option
-@color_option
+@setting_option("color")
 def command(
     trace: str, at: str, exprs: tuple[str, ...], trust: bool, as_json: bool, show_secrets: bool, color: str
 ) -> int:

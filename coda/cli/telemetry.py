@@ -1,6 +1,6 @@
-"""Live export for the verbs that record: on when the standard OpenTelemetry variables ask for it.
+"""Live export for the verbs that record: on when a setting or the OpenTelemetry variables ask for it.
 
-Guarantee: without those variables nothing of the collector is imported; with them, a backend that is slow or
+Guarantee: without them nothing of the collector is imported; with them, a backend that is slow or
 down costs the run nothing, and what could not be sent is said at the end.
 """
 
@@ -13,21 +13,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from coda import __version__
+from coda.cli.settings import config
 
 
 @contextmanager
 def live_export(path: Path) -> Iterator[None]:
-    """Exports the spans of a run while it is recorded, if the environment names an endpoint.
+    """Exports the spans of a run while it is recorded, if settings or variables name an endpoint.
 
     Args:
         path: the trace that is being written.
     """
-    if not any(name.startswith("OTEL_EXPORTER_OTLP") for name in os.environ):
+    settings = config()
+    if settings.otlp is None and not any(name.startswith("OTEL_EXPORTER_OTLP") for name in os.environ):
         yield
         return
-    from coda.collector import live_sink_from_environment  # the OpenTelemetry SDK takes its time
+    from coda.collector import Budget, live_sink_from_environment  # the OpenTelemetry SDK takes its time
 
-    sink = live_sink_from_environment(path, version=__version__)
+    sink = live_sink_from_environment(
+        path, version=__version__, endpoint=settings.otlp, budget=Budget.parse(settings.line_spans)
+    )
     if sink is None:
         yield
         return

@@ -8,22 +8,25 @@ from pathlib import Path
 
 import click
 
+from coda.cli.options import find_trace
+from coda.cli.settings import runs_folder, setting_option
 from coda.errors import UsageError
-from coda.log import run_directory
 
 
 @click.command(short_help="Step through a trace in the terminal.")
-@click.argument("trace", metavar="[TRACE]", required=False)
-@click.option("--no-replay", is_flag=True, help="Show recorded values only; run nothing again.")
+@click.argument("trace", metavar="[TRACE]", required=False, callback=find_trace)
+@setting_option("replay", words="Run the recorded code again, or show recorded values only")
 @click.option("--trust", is_flag=True, help="Execute the recorded code even if the kernel cannot keep it in.")
-@click.option("--light", is_flag=True, help="Begin with the light colours (the key t changes them).")
-def command(trace: str | None, no_replay: bool, trust: bool, light: bool) -> int:
+@setting_option(
+    "light", "--light/--dark", words="Begin with the light, or the dark, colours (the key t changes them)"
+)
+def command(trace: str | None, replay: bool, trust: bool, light: bool) -> int:
     """Open TRACE, or the newest run of the run directory, as a timeline to step through.
 
     Keys: arrows step and move, ] next block, / search, f fork, ? all keys, q quit.
     A trace that is still being written is followed. Exit status: 0, or 2 when it cannot be opened.
     """
-    path = Path(trace) if trace is not None else newest_run(run_directory())
+    path = Path(trace) if trace is not None else newest_run(runs_folder())
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError(
             f"coda view needs a terminal; to read {path} in a pipe use: coda log {path}", path=str(path)
@@ -33,7 +36,7 @@ def command(trace: str | None, no_replay: bool, trust: bool, light: bool) -> int
     from coda.replay import state_at
     from coda.viewer import Floors, run_viewer
 
-    floors = Floors(None if no_replay else partial(state_at, trust=trust), partial(fork, trust=trust), query)
+    floors = Floors(None if not replay else partial(state_at, trust=trust), partial(fork, trust=trust), query)
     run_viewer(path, floors, light=light)
     return 0
 

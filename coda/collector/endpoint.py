@@ -41,6 +41,11 @@ def shown(endpoint: str) -> str:
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
+def is_disabled(environ: Mapping[str, str]) -> bool:
+    """Whether the standard variables switch all of OpenTelemetry off."""
+    return environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+
+
 def endpoint_from_environment(environ: Mapping[str, str]) -> str | None:
     """Gives the traces endpoint that the standard variables name; None when live export is not asked for.
 
@@ -49,7 +54,7 @@ def endpoint_from_environment(environ: Mapping[str, str]) -> str | None:
 
     Source: OpenTelemetry Protocol Exporter specification, "Endpoint URLs for OTLP/HTTP".
     """
-    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    if is_disabled(environ):
         return None
     exporters = environ.get("OTEL_TRACES_EXPORTER", "").strip()
     if exporters and "otlp" not in exporters.split(","):

@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 
 from coda.collector.attributes import content_opted_in
 from coda.collector.batch import BATCH_SPANS, batches
-from coda.collector.endpoint import endpoint_from_environment, shown
+from coda.collector.endpoint import endpoint_from_environment, endpoint_of, is_disabled, shown
 from coda.collector.model import Span
 from coda.collector.projection import Projection
 from coda.collector.rollup import Budget
@@ -264,25 +264,38 @@ class _Follower:
 
 
 def live_sink_from_environment(
-    path: str | os.PathLike[str], *, version: str, environ: Mapping[str, str] = os.environ
+    path: str | os.PathLike[str],
+    *,
+    version: str,
+    endpoint: str | None = None,
+    budget: Budget | None = None,
+    environ: Mapping[str, str] = os.environ,
 ) -> LiveSink | None:
-    """Gives a sink when the standard OpenTelemetry variables ask for live export, else None.
+    """Gives a sink when an endpoint or the standard OpenTelemetry variables ask for live export, else None.
 
     Args:
         path: the trace that will be written.
         version: of coda, for the resource.
+        endpoint: where to send, as the user wrote it; None asks the variables.
+        budget: how many spans before siblings are rolled up.
         environ: where the variables are looked up.
 
     Never raises: a run is not stopped by a mistake in a variable; the sink says it when it is closed.
     """
     problem = ""
-    endpoint: str | None = None
+    target: str | None = None
     try:
-        endpoint = endpoint_from_environment(environ)
+        named = None if endpoint is None or is_disabled(environ) else endpoint_of(endpoint)
+        target = named or endpoint_from_environment(environ)
     except CollectorError as error:
         problem = error.message
-    if endpoint is None and not problem:
+    if target is None and not problem:
         return None
     return LiveSink(
-        path, endpoint or "", version=version, opted_in=content_opted_in(environ), problem=problem
+        path,
+        target or "",
+        version=version,
+        budget=budget,
+        opted_in=content_opted_in(environ),
+        problem=problem,
     )

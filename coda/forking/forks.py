@@ -97,6 +97,7 @@ def fork(
     assume_recorded: bool = False,
     trust: bool = False,
     command: str = "",
+    runs: str | os.PathLike[str] | None = None,
 ) -> ForkResult:
     """Goes back to a position, changes what is asked, and runs on to the end of the recorded blocks.
 
@@ -106,11 +107,12 @@ def fork(
         sets: (name, Python expression): evaluated in the innermost frame, then bound where the name is bound.
         result: answer of the call at the position, in place of the recorded one; any value.
         new: allow names that are not bound there.
-        out: path of the fork's trace; None: in the run directory of the current folder.
+        out: path of the fork's trace; None: in the run directory.
         force: replace an existing trace.
         assume_recorded: use recorded answers also after calls have changed; each is marked.
         trust: execute even where the kernel does not keep the worker in.
         command: how the fork was asked for; kept in the trace.
+        runs: the run directory; None: that of the current folder.
 
     Raises:
         UsageError: no such position, or the result is asked for at something that is no call.
@@ -125,7 +127,7 @@ def fork(
         where = counted(opened, where, trust=trust)
         session.run_to(where)
         changes = _apply(session, sets, result, new=new)
-        run = _Fork(session, where, changes, out=out, force=force, command=command)
+        run = _Fork(session, where, changes, out=out, runs=runs, force=force, command=command)
         try:
             outcome, frontier = run.go(result, assume_recorded)
         finally:
@@ -189,6 +191,7 @@ class _Fork:
         changes: tuple[dict[str, Any], ...],
         *,
         out: str | os.PathLike[str] | None,
+        runs: str | os.PathLike[str] | None,
         force: bool,
         command: str,
     ) -> None:
@@ -197,7 +200,7 @@ class _Fork:
         self.changes = changes
         self.assumed = 0
         self.first_seq = session.at_seq
-        self.writer = self._open(position, out, force)
+        self.writer = self._open(position, out, runs, force)
         self.writer.append(
             ForkApplied(parent=self.parent.run, position=position.text, changes=changes, command=command)
         )
@@ -210,10 +213,16 @@ class _Fork:
             if tool.origin == "primitive" and name in LIVE_PRIMITIVES
         )
 
-    def _open(self, position: Position, out: str | os.PathLike[str] | None, force: bool) -> TraceWriter:
+    def _open(
+        self,
+        position: Position,
+        out: str | os.PathLike[str] | None,
+        runs: str | os.PathLike[str] | None,
+        force: bool,
+    ) -> TraceWriter:
         run = new_run_id(datetime.datetime.now(datetime.UTC))
         if out is None:
-            folder = run_directory(Path.cwd()) / run
+            folder = (run_directory(Path.cwd()) if runs is None else Path(runs)) / run
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             out = folder / "trace.jsonl"
         path = Path(out)

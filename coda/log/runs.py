@@ -62,8 +62,8 @@ def find_run(run: str, start: Path | str | None = None) -> Path | None:
             exact = runs / run / TRACE_NAME
             if exact.is_file():
                 return exact
-        if (folder / RUNS).is_dir():
-            found = [path for path in (folder / RUNS).glob(f"{run}*/{TRACE_NAME}") if len(run) >= 4]
+        for runs in (folder, folder / RUNS) if folder == here else (folder / RUNS,):
+            found = list(runs.glob(f"{run}*/{TRACE_NAME}")) if len(run) >= 4 else []
             if len(found) == 1:
                 return found[0]
     return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,6 +77,7 @@ class Agent:
         level: record level (for a sandbox of its own).
         timeout_s: wall time of a block; None: no limit (for a sandbox of its own).
         force: replace an existing trace (for a sandbox of its own).
+        sandbox_options: further arguments of a sandbox of its own; see `Sandbox`.
         on_progress: told of each step.
         around: entered with the trace's path while a run is being recorded (live export).
 
@@ -99,6 +100,7 @@ class Agent:
         level: str = "values",
         timeout_s: float | None = None,
         force: bool = False,
+        sandbox_options: Mapping[str, Any] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         around: Callable[[Path], AbstractContextManager[None]] | None = None,
     ) -> None:
@@ -113,11 +115,13 @@ class Agent:
             "root": root, "trace": trace, "level": level, "timeout_s": timeout_s, "force": force,
         }  # fmt: skip
         if sandbox is not None and (
-            self.tools or any(v not in (None, False, "values") for v in self._own.values())
+            self.tools or sandbox_options or any(v not in (None, False, "values") for v in self._own.values())
         ):
             raise TypeError(
-                "tools, root, trace, level, timeout_s and force belong to the sandbox: give them to it"
+                "tools, root, trace, level, timeout_s, force and sandbox_options belong to the sandbox: "
+                "give them to it"
             )
+        self._own.update(sandbox_options or {})
         self._prompt = system_prompt
         self._on_progress = on_progress
         self._around = around if around is not None else lambda _path: nullcontext()

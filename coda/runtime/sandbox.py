@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 import coda
+from coda.config import Config
 from coda.errors import LimitExceeded, UsageError
 from coda.log import (
     BlockFinished,
@@ -46,9 +47,10 @@ from coda.runtime.tools import Outcome, Tool, as_tools, invoke
 from coda.runtime.workspace import Workspace
 
 LEVELS = ("effects", "lines", "values")
-VALUE_LIMIT = 64
-LINE_LIMIT = 10_000_000
-MAX_BLOB_BYTES = 64 << 20
+_DEFAULTS = Config()
+VALUE_LIMIT = _DEFAULTS.value_limit
+LINE_LIMIT = _DEFAULTS.line_limit
+MAX_BLOB_BYTES = _DEFAULTS.max_blob
 HASH_SEED = 0
 LOCALE_NAMES = ("TZ", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_TIME", "LC_NUMERIC", "LC_COLLATE")
 # What agent code gets of the host's environment; a program (`coda exec`) gets all of it.
@@ -99,11 +101,13 @@ class Sandbox:
 
     Args:
         root: the workspace; the working directory when None.
-        trace: path of the trace; None makes `.coda/runs/<run id>/trace.jsonl` below the root.
+        trace: path of the trace; None makes `<run id>/trace.jsonl` in the run directory.
         level: `effects`, `lines` or `values`.
         tools: functions that blocks can call; see `coda.tool`.
         primitives: bind `ls glob grep read write edit bash`.
+        runs: the run directory; None: `.coda/runs` below the root.
         env: environment of the blocks; None: an allow-listed part of the host's.
+        env_names: variables that join the allow list.
         timeout_s: wall time of a block; None: no limit.
         memory_bytes: address space of the worker; None: no limit.
         force: replace an existing trace.
@@ -113,6 +117,7 @@ class Sandbox:
         program: facts of a program (`exec`): argv, main, module, path, stdin, tty.
         value_limit: first bindings of a site in a block that are kept.
         line_limit: line events of a block after which the rest are counted only.
+        max_blob_bytes: largest content of a file that is kept in the trace.
         durability: `write` or `fsync`.
         echo: shows output as it comes.
 
@@ -129,7 +134,9 @@ class Sandbox:
         level: str = "values",
         tools: Iterable[Any] = (),
         primitives: bool = True,
+        runs: str | os.PathLike[str] | None = None,
         env: Mapping[str, str] | None = None,
+        env_names: Iterable[str] = (),
         timeout_s: float | None = None,
         memory_bytes: int | None = None,
         force: bool = False,
@@ -139,6 +146,7 @@ class Sandbox:
         program: Program | None = None,
         value_limit: int = VALUE_LIMIT,
         line_limit: int = LINE_LIMIT,
+        max_blob_bytes: int = MAX_BLOB_BYTES,
         durability: str = "write",
         echo: Echo | None = None,
         on_append: Any = None,
@@ -154,10 +162,11 @@ class Sandbox:
         self.kind = kind
         self._value_limit = value_limit
         self._random_seed = secrets.randbits(63)
-        self._env = dict(env) if env is not None else _environment(kind)
+        self._env = dict(env) if env is not None else _environment(kind, env_names)
+        self._max_blob_bytes = max_blob_bytes
         self._tools: dict[str, Tool] = {tool.name: tool for tool in as_tools(tools)}
         self._runner = AsyncRunner()
-        self.writer = self._open_trace(trace, force, durability, on_append)
+        self.writer = self._open_trace(trace, runs, force, durability, on_append)
         self._primitives: Primitives | None = None
         if primitives and kind != "exec":
             self._primitives = Primitives(
@@ -175,10 +184,10 @@ class Sandbox:
         self._dropped = 0
         self._dead: str | None = None
 
-    def _open_trace(self, trace: Any, force: bool, durability: str, on_append: Any) -> TraceWriter:
+    def _open_trace(self, trace: Any, runs: Any, force: bool, durability: str, on_append: Any) -> TraceWriter:
         run = new_run_id(datetime.datetime.now(datetime.UTC))
         if trace is None:
-            folder = run_directory(self.root) / run
+            folder = (run_directory(self.root) if runs is None else Path(runs)) / run
             try:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             except OSError as error:
@@ -219,7 +228,7 @@ class Sandbox:
             self.root,
             blobs=writer.blobs,
             exclude=self._own_files(),
-            max_blob_bytes=MAX_BLOB_BYTES,
+            max_blob_bytes=self._max_blob_bytes,
         )
         program = self.program or Program()
         self.recording = Recording(
@@ -288,7 +297,7 @@ class Sandbox:
             tty=list(program.tty),
             encoding=program.encoding,
             origin_ns=time.monotonic_ns() - self.writer.now_ns,
-            max_blob_bytes=MAX_BLOB_BYTES,
+            max_blob_bytes=self._max_blob_bytes,
             memory_bytes=memory_bytes,
         )
 
@@ -468,10 +477,11 @@ def declared_data(tool: Tool) -> dict[str, Any]:
     return {"name": tool.name, "signature": tool.signature, "doc": tool.doc}
 
 
-def _environment(kind: str) -> dict[str, str]:
+def _environment(kind: str, further: Iterable[str]) -> dict[str, str]:
     if kind == "exec":
         return dict(os.environ)
-    return {name: value for name, value in os.environ.items() if name in ALLOWED_ENV}
+    allowed = {*ALLOWED_ENV, *further}
+    return {name: value for name, value in os.environ.items() if name in allowed}
 
 
 def _is_below(path: str, root: Path) -> bool:

@@ -97,7 +97,7 @@ def test_what_the_caller_gets_wrong_is_status_2_and_one_sentence(coda: RunCoda, 
         ([], "no model is connected: give its replies in a file with --script FILE"),
         (["--script", "s.md", "--root", "none"], "is not a folder"),
         (["--script", "s.md", "--tools", "none.py"], "the file of tools none.py is not a Python file"),
-        (["--script", "s.md", "--max-turns", "0"], "0 is not in the range"),
+        (["--script", "s.md", "--max-turns", "0"], "--max-turns takes a whole number from 1 on"),
         (["--script", "s.md", "-o", "old.jsonl"], "old.jsonl"),
     ]:
         ran = coda("run", "x", *options)

@@ -117,7 +117,7 @@ def test_a_random_token_is_printed_and_works(tmp_path: Path, runs: Path) -> None
 
 
 def test_json_and_the_token_from_the_environment(tmp_path: Path, runs: Path) -> None:
-    with serving(tmp_path, "--json", "--dir", str(runs), env={"CODA_TOKEN": TOKEN}) as server:
+    with serving(tmp_path, "--json", "--runs", str(runs), env={"CODA_TOKEN": TOKEN}) as server:
         assert json.loads(server.first) == {
             "schema": "coda.serve/1",
             "url": server.url,
@@ -191,8 +191,8 @@ def test_an_occupied_port_is_one_sentence(tmp_path: Path, coda: RunCoda) -> None
     [
         (["--host", "no.such.host.invalid"], "'no.such.host.invalid' is not an address of this machine"),
         (["--host", "192.0.2.1"], "cannot serve on 192.0.2.1 port 8321: "),
-        (["--dir", "nowhere"], "there is no directory nowhere."),
-        (["--token", "short"], "a token has at least 8 printable ASCII characters"),
+        (["--runs", "nowhere"], "there is no directory nowhere."),
+        (["--token", "short"], "--token takes at least 8 printable ASCII characters"),
         (["--port", "70000"], "70000"),
     ],
 )

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "coda"
-ROOMS = ("cli", "collector", "forking", "log", "query", "replay", "runtime", "viewer")
+ROOMS = ("cli", "collector", "config", "forking", "log", "query", "replay", "runtime", "viewer")
 
 
 class Imported(NamedTuple):
