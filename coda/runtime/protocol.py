@@ -16,7 +16,8 @@ from coda.errors import SandboxError
 
 MAX_MESSAGE_BYTES = 1 << 30
 LOWEST_CODE = -17
-_ids_encoder = msgspec.msgpack.Encoder()
+pack = msgspec.msgpack.Encoder().encode
+"""Packs the entries of a `Stream`."""
 _ids_decoder = msgspec.msgpack.Decoder(list[int])
 
 
@@ -56,11 +57,6 @@ class Stream(_Message, frozen=True):
     """The entries, as a msgpack array of integers: `entries` unpacks it once their range is known."""
     vals: list[Any]
     t: int
-
-    @classmethod
-    def of(cls, ids: list[int], vals: list[Any], t: int) -> Stream:
-        """Packs entries."""
-        return cls(_ids_encoder.encode(ids), vals, t)
 
     def entries(self, stop: int) -> list[int]:
         """Unpacks the entries; raises SandboxError when one is not below `stop`, or is no stream code.
@@ -270,15 +266,24 @@ class Channel:
             OSError: the other side is gone.
             UnicodeEncodeError: there are lone surrogates, and they are not to be spelled.
         """
+        self.write(self.frame(message, spell=spell))
+
+    def frame(self, message: _Message, *, spell: bool = True) -> bytes:
+        """Gives the bytes of one frame; see `send`."""
         try:
             body = self._encoder.encode(message)
         except UnicodeEncodeError:  # of a file name, or of an agent's text
             if not spell:
                 raise
             body = self._encoder.encode(_spelled(msgspec.to_builtins(message, builtin_types=(bytes,))))
-        frame = memoryview(len(body).to_bytes(4, "big") + body)
-        while frame:
-            frame = frame[self._write(self.write_fd, frame) :]
+        return len(body).to_bytes(4, "big") + body
+
+    def write(self, frames: bytes) -> None:
+        """Writes whole frames. Raises OSError when the other side is gone."""
+        written = self._write(self.write_fd, frames)
+        while written < len(frames):
+            frames = frames[written:]
+            written = self._write(self.write_fd, frames)
 
     def receive(self) -> Any:
         """Gives the next message, waiting for it. Raises EOFError when the other side is gone."""

@@ -40,6 +40,7 @@ from coda.log import (
     TraceWriter,
     to_envelope,
 )  # fmt: skip
+from coda.runtime.entries import Known
 from coda.runtime.manifest import Change, Manifest
 from coda.runtime.places import FileAccess
 from coda.runtime.protocol import Answer, Observe, Request, Stream
@@ -47,7 +48,6 @@ from coda.runtime.tools import Outcome
 from coda.runtime.workspace import Workspace
 
 STDOUT, STDERR = -1, -2
-_PIECE = 1 << 12
 Echo = Callable[[str, bytes], None]
 ToolRunner = Callable[[str, list[Any], dict[str, Any], "Recording"], Outcome]
 
@@ -100,7 +100,6 @@ class Recording:
         self.output: dict[str, list[str]] = {"stdout": [], "stderr": []}
         self.ctx_changes: list[tuple[str, str, Any, str | None]] = []
         self.lines_in_block = 0
-        self.next_id = 0
         self.written: dict[str, str | None] = {}
         """Digest of each file that was written so far; None for one that was deleted."""
         self._run_tool = run_tool
@@ -108,7 +107,7 @@ class Recording:
         self._line_limit = line_limit
         self._echo = echo
         self._encoding = encoding
-        self._bindings: set[int] = set()
+        self._known = Known()
         self._carry: list[Any] = []
         self._opened: dict[str, int] = {}
         self._explained: set[str] = set()
@@ -117,6 +116,11 @@ class Recording:
         self._process: int | None = None
         self._told = False
         """The tool at work tells of its own writes (a primitive): no need to look at the workspace."""
+
+    @property
+    def next_id(self) -> int:
+        """The number that the next table begins with."""
+        return self._known.stop
 
     # --- blocks --------------------------------------------------------------------------------
 
@@ -143,15 +147,13 @@ class Recording:
             raise SandboxError(
                 f"the worker numbered its statements from {table.base}, not from {self.next_id}"
             )
-        self.next_id = table.end
-        self._bindings.update(range(table.base + len(table.statements), table.end))
+        self._known.add(table)
         return table
 
     def go_on(self, tables: Iterable[Table], *, block: int | None, lines: int) -> None:
         """Continues a run whose first part is elsewhere: tables, open block, statements so far."""
         for table in tables:
-            self._bindings.update(range(table.base + len(table.statements), table.end))
-            self.next_id = max(self.next_id, table.end)
+            self._known.add(table)
         self.block = block
         self.lines_in_block = lines
 
@@ -166,20 +168,16 @@ class Recording:
 
     def stream(self, message: Stream) -> None:
         """Writes statements, values and coded observations."""
-        ids, vals = message.entries(self.next_id), message.vals
-        codes = bound = 0
-        if vals or self._carry:
-            vals = self._carry + vals
-            codes, bound = self._takers(ids, len(vals))
-            self._carry = vals[codes + bound :]
-            vals = vals[: codes + bound]
-            if codes:
-                self._take_output(ids, vals)
+        vals = self._carry + message.vals
+        entries = self._known.unpack(message, len(vals))
+        ids, codes, bound = entries
+        self._carry = vals[entries.takers :]
+        vals = vals[: entries.takers]
+        if codes:
+            self._take_output(ids, vals)
         if not ids:
             return
-        if len(vals) != codes + bound:
-            raise SandboxError("the worker sent fewer values than its statements bind")
-        lines = len(ids) - codes - bound
+        lines = len(ids) - entries.takers
         if self.lines_in_block + lines > self._line_limit:
             self._elide(ids, vals, message.t, plain=not codes and not bound)
         else:
@@ -189,28 +187,8 @@ class Recording:
             )
         self.lines_in_block += lines
 
-    def _takers(self, ids: list[int], values: int) -> tuple[int, int]:
-        """How many stream codes and how many bindings there are: what takes a value.
-
-        Cost: looks at single entries only up to the last one that takes a value; a hot loop whose sites
-        have captured their share is passed over at C speed.
-        """
-        bindings = self._bindings
-        codes = bound = 0
-        for start in range(0, len(ids), _PIECE):
-            if codes + bound >= values:
-                rest = set(ids[start:])
-                if rest.isdisjoint(bindings) and min(rest) >= 0:
-                    break
-            for ident in ids[start : start + _PIECE]:
-                if ident < 0:
-                    codes += 1
-                elif ident in bindings:
-                    bound += 1
-        return codes, bound
-
     def _take_output(self, ids: list[int], vals: list[Any]) -> None:
-        bindings = self._bindings
+        bindings = self._known.bindings
         place = 0
         for ident in ids:
             if ident < 0:
@@ -237,7 +215,7 @@ class Recording:
             t: when they arrived.
             plain: they are statements alone.
         """
-        bindings = self._bindings
+        bindings = self._known.bindings
         room = max(0, self._line_limit - self.lines_in_block)
         if plain and not room:
             self.writer.append(

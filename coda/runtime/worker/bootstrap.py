@@ -85,6 +85,7 @@ class Worker:
         with self.recorder.quiet():  # what we look at to set ourselves up is nobody's observation
             self._install(replaying)
         names = self._bind()
+        gc.freeze()  # a collection looks at what agent code made, not at coda and the modules that it needs
         channel.send(Ready(names, held.layers, _has_aslr(), held.problems))
 
     def _install(self, replaying: bool) -> None:
@@ -183,10 +184,12 @@ class Worker:
         self.control.begin(message.output_stop)
         self.audit.active = True
         self.recorder.allow_collection(self.config.mode == "record" or self.feed.live)
+        self.recorder.begin()
         try:
             done: Any = self.blocks.run(message)
         finally:
             self.audit.active = False
+            self.recorder.end()
             self.recorder.allow_collection(False)
         note_mutations(self.ctx)
         self.recorder.send(done)
