@@ -35,30 +35,32 @@ _THROTTLE_ENTRIES = 1 << 21
 _COLLECT_AFTER = 300_000
 
 
-class CollectingBuffer(Buffer):
-    """Swapped in for one statement: collects garbage there, and says so in the stream."""
+def _collecting(recorder: Recorder) -> type[Buffer]:
+    """A buffer that is swapped in for one statement: collects garbage there, and says so in the stream."""
 
-    __slots__ = ()
-    recorder: Recorder
+    class CollectingBuffer(Buffer):
+        __slots__ = ()
 
-    def append(self, ident: int, /) -> None:
-        """Appends, and collects right after."""
-        list.append(self, ident)
-        recorder = type(self).recorder
-        self.__class__ = Buffer  # type: ignore[assignment]  # back to the plain buffer
-        recorder.collect()
+        def append(self, ident: int, /) -> None:
+            list.append(self, ident)
+            # The recorder is in the closure: another thread may have swapped the class since the call.
+            self.__class__ = Buffer  # type: ignore[assignment]  # back to the plain buffer
+            recorder.collect()
+
+    return CollectingBuffer
 
 
-class ThrottlingBuffer(Buffer):
-    """Swapped in while more has gathered than can be sent: each statement waits its turn."""
+def _throttling(recorder: Recorder) -> type[Buffer]:
+    """A buffer that is swapped in while more has gathered than can be sent: each statement waits its turn."""
 
-    __slots__ = ()
-    recorder: Recorder
+    class ThrottlingBuffer(Buffer):
+        __slots__ = ()
 
-    def append(self, ident: int, /) -> None:
-        """Appends, and waits until the flusher has caught up."""
-        list.append(self, ident)
-        type(self).recorder.wait_for_room()
+        def append(self, ident: int, /) -> None:
+            list.append(self, ident)
+            recorder.wait_for_room()
+
+    return ThrottlingBuffer
 
 
 class Recorder:
@@ -80,12 +82,8 @@ class Recorder:
         self._wake = _thread.allocate_lock()
         self._wake.acquire()
         self._get_ident = _thread.get_ident
-        self._collect_class = type(
-            "CollectingBuffer", (CollectingBuffer,), {"__slots__": (), "recorder": self}
-        )
-        self._throttle_class = type(
-            "ThrottlingBuffer", (ThrottlingBuffer,), {"__slots__": (), "recorder": self}
-        )
+        self._collect_class = _collecting(self)
+        self._throttle_class = _throttling(self)
         self._stop = False
         self._running = False
         self._may_collect = False

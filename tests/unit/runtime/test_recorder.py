@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from coda.runtime.instrument_hooks import Buffer
 from coda.runtime.protocol import Channel, FromWorker, Observe, Stream
 from coda.runtime.worker import recorder as recorder_module
-from coda.runtime.worker.recorder import Recorder
+from coda.runtime.worker.recorder import GC_CODE, Recorder
 
 
 class Ends:
@@ -92,3 +93,14 @@ def test_values_that_msgpack_cannot_carry_are_tagged(ends: Ends) -> None:
     ids, vals = stream_of(ends.heard())
     assert ids == [1, 2, 3, 4]
     assert vals == [{"$": "int", "v": str(2**70)}, {"$": "str", "v": "7aCA"}, 1, {"$": "summary"}]
+
+
+@pytest.mark.parametrize("name", ["_throttle_class", "_collect_class"])
+def test_a_hook_that_was_overtaken_by_a_swap_still_appends(name: str, ends: Ends) -> None:
+    recorder = ends.recorder
+    recorder.lines.__class__ = getattr(recorder, name)
+    hook = recorder.lines.append  # a statement has called it ...
+    recorder.lines.__class__ = Buffer  # ... when the flusher gets its turn
+    hook(7)
+    assert list(recorder.lines) == ([7, GC_CODE] if name == "_collect_class" else [7])
+    assert type(recorder.lines) is Buffer
