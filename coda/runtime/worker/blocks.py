@@ -6,30 +6,36 @@ recursion depth is a plain script's, `sys.exit`, exit functions and threads end 
 
 from __future__ import annotations
 
-import atexit
 import builtins
 import gc
 import importlib.util
 import inspect
 import sys
-import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import chain, repeat
 from operator import length_hint
-from types import CodeType, FrameType, ModuleType, TracebackType
+from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 import msgspec
 
 from coda.runtime.instrument import compile_unit
 from coda.runtime.protocol import Done, Prepare, Prepared, Run
+from coda.runtime.worker.endings import (
+    agents_part,
+    describe,
+    end_program,
+    flush_streams,
+    outcome_of,
+    print_exception,
+    print_exit,
+)  # fmt: skip
 from coda.runtime.worker.names import describe_exception
 from coda.runtime.worker.recorder import Recorder
-from coda.runtime.worker.units import OWN_FOLDER, Unit, Units
-
-_TRACEBACK_CHARS = 20_000
+from coda.runtime.worker.units import Unit, Units
 
 
 class Trigger:
@@ -55,18 +61,28 @@ class Blocks:
     """The blocks of this worker."""
 
     def __init__(
-        self, recorder: Recorder, units: Units, module: ModuleType, *, level: str, value_limit: int
+        self,
+        recorder: Recorder,
+        units: Units,
+        module: ModuleType,
+        *,
+        level: str,
+        value_limit: int,
+        pristine: Callable[[bool], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._recorder = recorder
         self._units = units
         self._module = module
         self._level = level
+        self._pristine = pristine
         self._value_limit = value_limit
         self._prepared: dict[int, Unit] = {}
         self._next_id = 0
         self._loop: Any = None
         self._actions: dict[str, Any] = {}
         self._steps: tuple[int, Iterator[None]] | None = None
+        self._tracing: tuple[Any, Any] = (sys.gettrace(), sys.getprofile())
+        """Trace and profile function that agent code has set, kept from one block to the next."""
 
     def steps_so_far(self) -> int:
         """Statements that the block has started, when it was prepared to count them; else 0."""
@@ -85,7 +101,7 @@ class Blocks:
         """Compiles a block; its table goes to the host before anything runs."""
         try:
             with self._recorder.quiet():
-                unit = self._compile(message)
+                unit = self._compile_anyhow(message)
         except (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError) as error:
             described = describe_exception(error)
             described["traceback"] = "".join(traceback.format_exception_only(error))
@@ -100,6 +116,16 @@ class Blocks:
             unit[1],
             None,
         )
+
+    def _compile_anyhow(self, message: Prepare) -> tuple[Unit, str | None]:
+        try:
+            with self._pristine(False):
+                return self._compile(message)
+        except (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError):
+            raise
+        except Exception:  # noqa: BLE001  agent code has changed what the compiling needs: once more, without that
+            with self._pristine(True):
+                return self._compile(message)
 
     def _compile(self, message: Prepare) -> tuple[Unit, str | None]:
         recorder = self._recorder
@@ -208,8 +234,7 @@ class Blocks:
             each.budget.refill(self._value_limit)
         outcome, code, error = self._execute(unit, program=message.program, last=message.last)
         recorder = self._recorder
-        for stream in (sys.stdout, sys.stderr):
-            _flush(stream)
+        flush_streams()
         recorder.drain()  # first: the host writes while we collect
         gc.collect()
         recorder.drain()
@@ -226,13 +251,17 @@ class Blocks:
             problem = error
         outcome, code, described = "ok", None, None
         if problem is not None:
-            outcome, code = _outcome_of(problem)
+            outcome, code = outcome_of(problem)
             if outcome != "exited":
-                described = self._describe(problem, printed=program)
+                tb = agents_part(problem, self._units.owns)
+                if program:
+                    print_exception(problem, tb)
+                with self._recorder.quiet(), self._pristine(False):
+                    described = describe(problem, tb)
             elif program:
-                code = _print_exit(problem)
+                print_exit(problem)
         if program and (last or problem is not None):
-            self._end_program()
+            end_program()
         return outcome, code, described
 
     def _enter(self, code: CodeType) -> None:
@@ -241,39 +270,24 @@ class Blocks:
         depth = _stack_depth()
         sys.setrecursionlimit(limit + depth)
         try:
+            sys.settrace(self._tracing[0])
+            sys.setprofile(self._tracing[1])
             if code.co_flags & inspect.CO_COROUTINE:
                 self._loop = self._loop or _new_loop()
                 self._loop.run_until_complete(eval(code, namespace))
             else:
                 exec(code, namespace)
         finally:
+            # Agent code's tracers are not to see, or stop, what we do between blocks. One that raises at
+            # these very calls (in C, so that only a profiler hears of them) is gone after that.
+            try:
+                self._tracing = sys.gettrace(), sys.getprofile()
+                sys.setprofile(None)
+            except BaseException:  # noqa: BLE001  whatever its profiler raises
+                self._tracing = sys.gettrace(), None
+            sys.settrace(None)
             if sys.getrecursionlimit() == limit + depth:
                 sys.setrecursionlimit(limit)
-
-    def _describe(self, error: BaseException, *, printed: bool) -> dict[str, Any]:
-        tb = self._agents_part(error.__traceback__)
-        error = error.with_traceback(tb)
-        _hide_ourselves(error)
-        tb = error.__traceback__
-        if printed:
-            sys.excepthook(type(error), error, tb)
-        with self._recorder.quiet():
-            described = describe_exception(error)
-            text = "".join(traceback.format_exception(type(error), error, tb))
-        described["traceback"] = text[-_TRACEBACK_CHARS:]
-        return described
-
-    def _agents_part(self, tb: TracebackType | None) -> TracebackType | None:
-        while tb is not None and not self._units.owns(tb.tb_frame):
-            tb = tb.tb_next
-        return tb
-
-    @staticmethod
-    def _end_program() -> None:
-        try:
-            threading._shutdown()  # type: ignore[attr-defined]
-        finally:
-            atexit._run_exitfuncs()
 
 
 def _stack_depth() -> int:
@@ -284,48 +298,6 @@ def _stack_depth() -> int:
         depth += 1
         frame = frame.f_back
     return depth
-
-
-def _hide_ourselves(error: BaseException | None) -> None:
-    """Takes coda's own frames out of an exception's traceback and out of those it came from."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        first = tb = error.__traceback__
-        while tb is not None:
-            after = tb.tb_next
-            while after is not None and after.tb_frame.f_code.co_filename.startswith(OWN_FOLDER):
-                after = after.tb_next
-            tb.tb_next = after
-            tb = after
-        if first is not None and first.tb_frame.f_code.co_filename.startswith(OWN_FOLDER):
-            error.__traceback__ = first.tb_next
-        error = error.__cause__ or error.__context__
-
-
-def _flush(stream: Any) -> None:
-    try:
-        stream.flush()
-    except Exception:  # noqa: BLE001  agent code may have put anything there, or closed it
-        return
-
-
-def _outcome_of(error: BaseException) -> tuple[str, int | None]:
-    if isinstance(error, SystemExit):
-        code = error.code
-        if code is None:
-            return "exited", 0
-        return "exited", code & 0xFF if isinstance(code, int) else 1
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted", None
-    return "error", None
-
-
-def _print_exit(error: BaseException) -> int:
-    assert isinstance(error, SystemExit)
-    if error.code is not None and not isinstance(error.code, int):
-        print(error.code, file=sys.stderr)
-    return _outcome_of(error)[1] or 0
 
 
 def _new_loop() -> Any:

@@ -12,7 +12,6 @@ import os
 import resource
 import signal
 import sys
-import traceback
 from typing import Any, NoReturn
 
 from coda.runtime.protocol import (
@@ -29,10 +28,12 @@ from coda.runtime.protocol import (
 )  # fmt: skip
 from coda.runtime.worker.audit import Audit
 from coda.runtime.worker.blocks import Blocks, new_main_module
+from coda.runtime.worker.endings import plain_traceback
 from coda.runtime.worker.inspector import Inspector
 from coda.runtime.worker.isolation import Isolation, fence, isolate
 from coda.runtime.worker.modules import AgentFinder
-from coda.runtime.worker.names import Ctx, Stub, note_mutations
+from coda.runtime.worker.names import Ctx, Stub, describe_exception, note_mutations
+from coda.runtime.worker.ownership import Finder, Ownership
 from coda.runtime.worker.processes import Processes
 from coda.runtime.worker.recorder import Recorder
 from coda.runtime.worker.shims import AfterImport, Shims
@@ -45,26 +46,34 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 32 << 20
 
 
-def serve(read_fd: int, write_fd: int) -> NoReturn:
-    """Runs the worker until the host says to exit or goes away; never returns."""
+def serve(read_fd: int, write_fd: int, finder: Finder) -> NoReturn:
+    """Runs the worker until the host says to exit or goes away; never returns.
+
+    Args:
+        read_fd: where the host's messages arrive.
+        write_fd: where ours go.
+        finder: gives coda's modules their builtins.
+    """
     for fd in (read_fd, write_fd):
         os.set_inheritable(fd, False)
     channel = Channel(read_fd, write_fd, ToWorker)
     try:
         configure = channel.receive()
         assert isinstance(configure, Configure)
-        Worker(channel, configure).loop()
+        Worker(channel, configure, Ownership(finder)).loop()
     except EOFError:
         os._exit(70)
     except BaseException as error:  # noqa: BLE001  our own failure: tell the host, which reports it with status 125
-        channel.send(Crashed(f"{type(error).__name__}: {error}", traceback.format_exc()))
+        described = describe_exception(error)
+        detail = plain_traceback(described, error.__traceback__)
+        channel.send(Crashed(f"{described['type']}: {described['message']}", detail))
         os._exit(70)
 
 
 class Worker:
     """Everything of this process, wired together once."""
 
-    def __init__(self, channel: Channel, config: Configure) -> None:
+    def __init__(self, channel: Channel, config: Configure, ownership: Ownership) -> None:
         self.config = config
         replaying = config.mode == "replay"
         held = _isolated(config)
@@ -78,13 +87,19 @@ class Worker:
         self.shims = Shims(self.recorder, self.feed, seed=config.random_seed, replaying=replaying)
         self.processes = Processes(self.recorder, self.units)
         self.blocks = Blocks(
-            self.recorder, self.units, self.module, level=config.level, value_limit=config.value_limit
+            self.recorder,
+            self.units,
+            self.module,
+            level=config.level,
+            value_limit=config.value_limit,
+            pristine=ownership.pristine,
         )
         self.inspector.steps = self.blocks.steps_so_far
         self.blocks.set_actions({"stop": self.inspector.stop, "gc": self.recorder.collect})
         with self.recorder.quiet():  # what we look at to set ourselves up is nobody's observation
             self._install(replaying)
         names = self._bind()
+        ownership.freeze()
         gc.freeze()  # a collection looks at what agent code made, not at coda and the modules that it needs
         channel.send(Ready(names, held.layers, _has_aslr(), held.problems))
 

@@ -15,13 +15,18 @@ from typing import Any
 
 import msgspec
 
-from coda.log import RecordValue, first_inexact, from_envelope, is_exact, to_envelope
+from coda.log import RecordValue, first_inexact, from_envelope, is_exact, to_envelope, type_name
 from coda.runtime.worker.recorder import Recorder
 from coda.runtime.worker.units import Units
 
 _CTX_BYTES = 1 << 16
 _ARGUMENT_BYTES = 1 << 26
+_MESSAGE_CHARS = 1 << 20
 _encode = msgspec.json.encode
+# The slots of the types themselves: a metaclass or a property of the agent's cannot come between.
+_mro_of = type.__dict__["__mro__"].__get__
+_qualname_of = type.__dict__["__qualname__"].__get__
+_args_of = BaseException.__dict__["args"].__get__
 
 
 class Ctx:
@@ -115,8 +120,8 @@ class Stub:
         with recorder.quiet():
             data = {
                 "name": self.__name__,
-                "args": [_argument(value, self._parameter(index)) for index, value in enumerate(args)],
-                "kwargs": {name: _argument(value, name) for name, value in kwargs.items()},
+                "args": [self._argument(value, index) for index, value in enumerate(args)],
+                "kwargs": {name: self._argument(value, name) for name, value in kwargs.items()},
                 **self._units.where(),
             }
         answer = recorder.request("tool.called", data)
@@ -125,6 +130,15 @@ class Stub:
                 return _with_fields(from_envelope(answer.value))
             error = rebuild_exception(answer.value)
         raise error
+
+    def _argument(self, value: Any, name: int | str) -> Any:
+        """The envelope of an argument, given by its number or name; TypeError when it is not a value."""
+        envelope = to_envelope(value, max_bytes=_ARGUMENT_BYTES)
+        kind = first_inexact(envelope)
+        if kind is not None:
+            name = name if isinstance(name, str) else self._parameter(name)
+            raise TypeError(f"tool arguments are values; got {kind} in argument {name!r}")
+        return envelope
 
     def _parameter(self, index: int) -> str:
         """Name of a positional parameter; its number when the signature does not tell."""
@@ -141,14 +155,6 @@ class Stub:
 
     def __reduce__(self) -> str:
         return str(self.__name__)
-
-
-def _argument(value: Any, name: str) -> Any:
-    envelope = to_envelope(value, max_bytes=_ARGUMENT_BYTES)
-    kind = first_inexact(envelope)
-    if kind is not None:
-        raise TypeError(f"tool arguments are values; got {kind} in argument {name!r}")
-    return envelope
 
 
 def _with_fields(value: Any) -> Any:
@@ -195,18 +201,22 @@ def rebuild_exception(error: dict[str, Any]) -> BaseException:
 
 
 def describe_exception(error: BaseException) -> dict[str, Any]:
-    """{"type", "mro", "message", "args"} of an exception; arguments that are not values are left out."""
+    """{"type", "mro", "message", "args"} of an exception; arguments that are not values are left out.
+
+    Never raises: the class of an agent's exception may do anything when it is asked.
+    """
     kind = type(error)
+    mro = [base for base in _mro_of(kind) if base is not object]
     try:
-        message = str(error)
-    except Exception:  # noqa: BLE001  the agent's own __str__ may fail; the event is worth more than its text
-        message = ""
-    args = [to_envelope(arg, max_bytes=_CTX_BYTES) for arg in error.args]
+        message = str.__str__(str(error))  # a subclass of str may have a `__len__` of its own
+        if len(message) > _MESSAGE_CHARS:
+            message = f"{message[:_MESSAGE_CHARS]}... ({len(message)} characters)"
+        args = [to_envelope(arg, max_bytes=_CTX_BYTES) for arg in _args_of(error)]
+    except BaseException:  # noqa: BLE001  the agent's own __str__ may fail in any way; the event is worth more
+        message, args = "", []
     return {
-        "type": kind.__qualname__
-        if kind.__module__ == "builtins"
-        else f"{kind.__module__}.{kind.__qualname__}",
-        "mro": [base.__qualname__ for base in kind.__mro__ if base is not object],
+        "type": type_name(kind),
+        "mro": [_qualname_of(base) for base in mro],
         "message": message,
         "args": args if all(is_exact(arg) for arg in args) else [],
     }

@@ -55,6 +55,7 @@ class Shims:
         self.feed = feed
         self.seed = seed
         self.replaying = replaying
+        self._time = time  # what other modules hold, whatever becomes of our own name for it
         self._real_time = types.ModuleType("time")
         self._real_time.__dict__.update(time.__dict__)
         self._swapped: dict[int, Any] = {}
@@ -165,7 +166,7 @@ class Shims:
     def _give_real_clock(self, module: Any) -> None:
         reals = {id(shim): real for real, shim in self._swapped.values()}
         for attribute, value in list(module.__dict__.items()):
-            if value is time:
+            if value is self._time:
                 setattr(module, attribute, self._real_time)
             elif id(value) in reals and isinstance(value, (RecordingClock, Sleep)):
                 setattr(module, attribute, reals[id(value)])

@@ -86,6 +86,12 @@ class Units:
 
     def assigned_source(self, frame: FrameType, name: str) -> str | None:
         """Exact source of what is assigned to `ctx.name` by the statement that `frame` executes."""
+        try:
+            return self._assigned_source(frame, name)
+        except Exception:  # noqa: BLE001  agent code may have changed what `ast` needs: no text, no harm
+            return None
+
+    def _assigned_source(self, frame: FrameType, name: str) -> str | None:
         unit = self.unit_at(frame.f_code.co_filename, frame.f_lineno)
         if unit is None:
             return None
