@@ -17,7 +17,7 @@ from coda.cli.settings import config, setting_option
 from coda.cli.telemetry import live_export
 from coda.errors import CodaError, UsageError
 from coda.log import open_trace
-from coda.runtime import BlockResult, Cell, Prepare, Program, Sandbox, split_cells
+from coda.runtime import TIMED_OUT, BlockResult, Cell, Prepare, Program, Sandbox, split_cells
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -62,8 +62,7 @@ def command(
         with sandbox, live_export(sandbox.writer.path):
             if content is not None and facts.main is not None:
                 sandbox.read_main(facts.main, content)
-            status = _run(sandbox, cells, facts)
-            outcome = "ok" if status == 0 else "error"
+            outcome, status = _run(sandbox, cells, facts)
             sandbox.close(outcome, code=status)
     finally:
         signal.signal(signal.SIGINT, before)
@@ -73,8 +72,8 @@ def command(
     return status
 
 
-def _run(sandbox: Sandbox, cells: list[Cell], facts: Program) -> int:
-    """Compiles all cells, then runs them until one fails; gives the program's exit status."""
+def _run(sandbox: Sandbox, cells: list[Cell], facts: Program) -> tuple[str, int]:
+    """Compiles all cells, then runs them until one fails; gives the outcome and the program's exit status."""
     if facts.module is not None:
         cells, facts = _locate(sandbox, facts)
     whole = "".join(cell.source for cell in cells)
@@ -95,22 +94,27 @@ def _run(sandbox: Sandbox, cells: list[Cell], facts: Program) -> int:
         flags = prepared.flags
         result = sandbox.run_prepared(message, prepared, last=number == len(cells))
         if result.outcome != "ok":
-            return _status(result, compiled=prepared.error is None)
-    return 0
+            return _ending(result, compiled=prepared.error is None, timeout_s=sandbox.timeout_s)
+    return "ok", 0
 
 
-def _status(result: BlockResult, *, compiled: bool) -> int:
-    """The exit status of a program that a block ended."""
-    if not compiled and result.error is not None:
-        _echo("stderr", result.error.traceback.encode())
+def _ending(result: BlockResult, *, compiled: bool, timeout_s: float | None) -> tuple[str, int]:
+    """Outcome and exit status of a program that a block ended: as a shell would show them."""
+    error = result.error
+    if not compiled and error is not None:
+        _echo("stderr", error.traceback.encode())
     if result.outcome == "exited":
-        return result.code or 0
-    if result.outcome == "interrupted":
-        return 130
-    if result.outcome == "killed":
-        print(f"coda: {result.error.message if result.error else 'the worker died'}", file=sys.stderr)
-        return 137
-    return 1
+        status = result.code or 0
+        return "ok" if status == 0 else "error", status
+    if result.outcome == "interrupted" and result.code is None:
+        return "interrupted", 128 + signal.SIGINT
+    if result.outcome in ("interrupted", "killed"):
+        why = error.message if error is not None else ""
+        if result.code == TIMED_OUT:
+            why = f"stopped after the time limit of {timeout_s:g} s"
+        print(f"coda: {why or 'the worker died'}", file=sys.stderr)
+        return result.outcome, result.code or 128 + signal.SIGKILL
+    return "error", 1
 
 
 def _compiles(source: str, name: str) -> bool:

@@ -10,7 +10,7 @@ from coda.cli.options import json_option, secrets_option
 from coda.cli.render import Printer, say
 from coda.cli.settings import runs_folder
 from coda.errors import UsageError
-from coda.log import RunInfo, list_runs, run_directory
+from coda.log import RunInfo, families, list_runs, run_directory
 
 
 @click.command(short_help="List the recorded runs.")
@@ -18,24 +18,25 @@ from coda.log import RunInfo, list_runs, run_directory
 @secrets_option
 @json_option
 def command(directory: str | None, show_secrets: bool, as_json: bool) -> int:
-    """List the recorded runs of DIR, oldest first.
+    """List the recorded runs of DIR, oldest first, forks under their parents.
 
     DIR is a run directory, a folder of traces, or a workspace that has a run directory; the run directory
-    of the current folder when it is not given. Exit status: 0 also when there are none.
+    of the current folder when it is not given. A run that is being written is `live`; one whose recorder
+    died is `killed`. Exit status: 0 also when there are none.
     """
     folder = _folder(directory)
-    runs = list_runs(folder)
+    runs = families(list_runs(folder))
     printer = Printer(show_secrets=show_secrets)
     if as_json:
-        for run in runs:
+        for _, run in runs:
             printer.json("runs", run)
         return 0
     if not runs:
         say(f"coda: no runs in {folder}")
         return 0
-    headers = ("RUN", "KIND", "TASK", "START", "DURATION", "OUTCOME", "EVENTS", "TOKENS", "PARENT")
-    printer.table(headers, [_row(run) for run in runs], right=(4, 6, 7))
-    for run in runs:
+    headers = ("RUN", "KIND", "TASK", "START", "DURATION", "OUTCOME", "EVENTS", "TOKENS", "LEFT AT")
+    printer.table(headers, [_row(depth, run) for depth, run in runs], right=(4, 6, 7))
+    for _, run in runs:
         if run.problem is not None:
             say(f"coda: {run.problem}")
     return 0
@@ -51,11 +52,11 @@ def _folder(directory: str | None) -> Path:
     return inner if inner.is_dir() else folder
 
 
-def _row(run: RunInfo) -> tuple[object, ...]:
+def _row(depth: int, run: RunInfo) -> tuple[object, ...]:
     task = " ".join((run.task or "").split())
     tokens = run.input_tokens + run.output_tokens
     return (
-        run.run,
+        "  " * depth + run.run,
         run.kind,
         task if len(task) <= 40 else task[:39] + "…",
         (run.start or "")[:19].replace("T", " "),
@@ -63,8 +64,15 @@ def _row(run: RunInfo) -> tuple[object, ...]:
         run.outcome,
         run.events,
         tokens or "",
-        run.parent or "",
+        _left(depth, run),
     )
+
+
+def _left(depth: int, run: RunInfo) -> str:
+    """Where a fork left its parent, which is named when it does not stand above."""
+    if run.parent is None:
+        return ""
+    return (run.position or "") + ("" if depth else f" of {run.parent}")
 
 
 def duration(ns: int) -> str:

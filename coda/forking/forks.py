@@ -47,6 +47,7 @@ from coda.log import (
     Table,
     Trace,
     TraceWriter,
+    find_key,
     new_run_id,
     open_trace,
     run_directory,
@@ -243,7 +244,14 @@ class _Fork:
             ),
         )
         since = max(0, self.parent.event(self.first_seq - 1).t) if self.first_seq else 0
-        return TraceWriter(path, header, first_seq=self.first_seq, force=force, clock=_clock_from(since))
+        return TraceWriter(
+            path,
+            header,
+            first_seq=self.first_seq,
+            force=force,
+            clock=_clock_from(since),
+            key=find_key(make=True).key,
+        )
 
     # --- running on ----------------------------------------------------------------------------
 

@@ -61,13 +61,14 @@ if TYPE_CHECKING:
         tag_of,
     )
     from coda.log.files import Torn
-    from coda.log.listing import RunInfo, list_runs, run_info
+    from coda.log.keys import FoundKey, Key, find_key, key_path
+    from coda.log.listing import RunInfo, families, list_runs, run_info
     from coda.log.positions import Position
     from coda.log.reader import BlockInfo, Placed, Trace, TurnInfo, open_trace
     from coda.log.records import CODES, SCHEMA_VERSION, Event, Header, Located, Parent, Record, Seal
     from coda.log.rendering import render
     from coda.log.runs import find_run, is_run_id, locate, new_run_id, run_directory
-    from coda.log.seals import SealWatch
+    from coda.log.seals import SealWatch, is_own
     from coda.log.sites import Group, Sites, analyse, bodies, first_line_of, has_docstring, is_silent
     from coda.log.tables import Binding, Statement, Table
     from coda.log.traceevent import Stored, TraceEvent
@@ -111,6 +112,8 @@ _HOMES = {
     "open_trace": "reader", "render": "rendering", "run_directory": "runs", "run_info": "listing",
     "sanitise": "display", "summarise": "values", "tag_of": "events", "to_envelope": "values",
     "type_name": "values", "unit_from": "units",
+    "FoundKey": "keys", "Key": "keys", "families": "listing", "find_key": "keys", "is_own": "seals",
+    "key_path": "keys",
 }  # fmt: skip
 
 __all__ = [
@@ -140,9 +143,11 @@ __all__ = [
     "FileRenamed",
     "FileWrote",
     "ForkApplied",
+    "FoundKey",
     "Group",
     "Header",
     "Import",
+    "Key",
     "LimitHit",
     "Lines",
     "LlmRequested",
@@ -195,14 +200,18 @@ __all__ = [
     "decode_record",
     "describe",
     "encode_text",
+    "families",
+    "find_key",
     "find_run",
     "first_inexact",
     "first_line_of",
     "from_envelope",
     "has_docstring",
     "is_exact",
+    "is_own",
     "is_run_id",
     "is_silent",
+    "key_path",
     "list_runs",
     "locate",
     "mask",

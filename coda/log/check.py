@@ -3,7 +3,7 @@
 Guarantee: every byte of the file is read. What is said to be consistent has numbers without gaps,
 batches that agree with themselves and with their tables, seals that match, and every blob it names,
 unchanged. That finds accidents, not an editor, who can compute seals anew: `authentic` is said only
-against a digest that was kept elsewhere.
+against a digest that was kept elsewhere, or when the user's own key signed all of it.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ from coda.log.events import (
     Unknown,
 )
 from coda.log.files import Torn
+from coda.log.keys import Key, find_key
 from coda.log.reader import Trace
 from coda.log.records import CODES, Event, Header, Record, Seal
-from coda.log.seals import digest_of
+from coda.log.seals import digest_of, is_own
 from coda.log.units import Units, unit_from
 
 MAX_DAMAGE: Final = 20
@@ -67,7 +68,8 @@ class Report(msgspec.Struct, frozen=True):
     run: str | None
     consistent: bool
     authentic: bool | None
-    """Whether the given digest matches; None when none was given."""
+    """True: the given digest matches, or your key signed all of it; false: the given digest does not match;
+    null: nothing vouches for it."""
     events: int
     """Events of the run, a fork's prefix included."""
     records: int
@@ -87,14 +89,18 @@ class Report(msgspec.Struct, frozen=True):
     damage: tuple[Damage, ...]
     more_damage: int
     """How many problems are not listed."""
+    signature: str = "none"
+    """Who signed the last seal: `own`: you, and it covers every record; `part`: you, and more follows;
+    `other`: another key; `none`: nobody."""
 
 
-def check_trace(path: str | os.PathLike[str], *, head: str | None = None) -> Report:
+def check_trace(path: str | os.PathLike[str], *, head: str | None = None, key: Key | None = None) -> Report:
     """Reads a whole trace and judges it.
 
     Args:
         path: the trace file.
         head: a SHA-256 that was kept elsewhere: of the whole file, or of one of its seals.
+        key: the user's key; None looks it up.
 
     Raises:
         UsageError: there is no such file.
@@ -103,7 +109,7 @@ def check_trace(path: str | os.PathLike[str], *, head: str | None = None) -> Rep
         trace = Trace(Path(path))
     except LogError as error:
         return _unreadable(Path(path), error)
-    checker = _Checker(trace, head)
+    checker = _Checker(trace, head, key or find_key().key)
     checker.run()
     return checker.report()
 
@@ -126,8 +132,10 @@ def _unreadable(path: Path, error: LogError) -> Report:
 class _Checker:
     """One pass over one file."""
 
-    def __init__(self, trace: Trace, head: str | None) -> None:
+    def __init__(self, trace: Trace, head: str | None, key: Key | None) -> None:
         self.trace = trace
+        self.key = key
+        self.last_seal: Seal | None = None
         self.given = None if head is None else head.strip().lower()
         self.digest = hashlib.sha256()
         self.codes = trace.header.codes or CODES
@@ -197,8 +205,15 @@ class _Checker:
             self.note(
                 offset, None, f"the seal at byte {offset} counts {seal.events} events, not {self.expected}"
             )
+        elif self.key is not None and self.key.signed(seal) is False:
+            self.note(
+                offset, None,
+                f"the seal at byte {offset} bears the name of your key, which did not make it: "
+                "somebody changed the trace",
+            )  # fmt: skip
         else:
             self.sealed = offset + length
+            self.last_seal = seal
         self.anchored = self.anchored or found == self.given
 
     def _event(self, offset: int, raw: bytes, record: Event | Unknown) -> None:
@@ -250,7 +265,10 @@ class _Checker:
         """Gives what the pass found."""
         torn: Torn | None = self.trace.torn
         found = self.digest.hexdigest()
-        authentic = None if self.given is None else (self.anchored or found == self.given)
+        signature = self._signature()
+        authentic = True if signature == "own" else None
+        if self.given is not None:
+            authentic = self.anchored or found == self.given
         return Report(
             path=str(self.trace.path),
             run=self.trace.run,
@@ -269,7 +287,19 @@ class _Checker:
             torn_bytes=torn.bytes if torn is not None else 0,
             damage=tuple(self.damage),
             more_damage=self.problems - len(self.damage),
+            signature=signature,
         )
+
+    def _signature(self) -> str:
+        """Who vouches for the file, as far as its last sound seal tells."""
+        seal, key = self.last_seal, self.key
+        if seal is None or seal.mac is None:
+            return "none"
+        if key is None or key.signed(seal) is not True:
+            return "other"
+        parent = self.trace.parent
+        whole = self.bytes == self.sealed and not self.problems and (parent is None or is_own(parent, key))
+        return "own" if whole else "part"
 
 
 def _digests(record: Event | Unknown, raw: bytes) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -32,13 +32,15 @@ class RunInfo(msgspec.Struct, frozen=True):
     """Wall clock, ISO 8601 in UTC."""
     duration_ns: int
     outcome: str
-    """As in `run.finished`; `running` while it is written, `cut short` without an end, `damaged`."""
+    """As in `run.finished`; `live` while it is written, `killed` when its recorder died, `damaged`."""
     events: int
     input_tokens: int
     output_tokens: int
     parent: str | None
     """Run id of the run that it was forked from."""
     problem: str | None = None
+    position: str | None = None
+    """Where a fork left its parent."""
 
 
 def list_runs(folder: str | os.PathLike[str]) -> list[RunInfo]:
@@ -58,6 +60,28 @@ def list_runs(folder: str | os.PathLike[str]) -> list[RunInfo]:
     except OSError as error:
         raise UsageError(f"cannot list runs in {place}: {error.strerror}", path=str(place)) from error
     return sorted((run_info(path) for path in found), key=lambda info: (info.start or "", info.run))
+
+
+def families(runs: Iterable[RunInfo]) -> list[tuple[int, RunInfo]]:
+    """Puts forks under their parents: each run with its depth, otherwise in the order given.
+
+    A fork whose parent is not among them stands by itself.
+    """
+    listed = list(runs)
+    known = {info.run for info in listed}
+    below: dict[str | None, list[RunInfo]] = {}
+    for info in listed:
+        below.setdefault(
+            info.parent if info.parent in known and info.parent != info.run else None, []
+        ).append(info)
+    rows: list[tuple[int, RunInfo]] = []
+    waiting = [(0, info) for info in reversed(below.pop(None, []))]
+    while waiting:
+        depth, info = waiting.pop()
+        rows.append((depth, info))
+        waiting += [(depth + 1, fork) for fork in reversed(below.pop(info.run, []))]
+    # What is left names its parents in a circle: no order is right, but nothing is left out.
+    return rows + [(0, info) for rest in below.values() for info in rest]
 
 
 def _traces(place: Path) -> Iterator[Path]:
@@ -90,7 +114,7 @@ def _read(trace: Trace) -> RunInfo:
             if isinstance(placed.record, LlmResponded):
                 tokens_in += placed.record.input_tokens
                 tokens_out += placed.record.output_tokens
-    outcome = finished.outcome if finished is not None else "running" if trace.live else "cut short"
+    outcome = finished.outcome if finished is not None else "live" if trace.live else "killed"
     return RunInfo(
         run=trace.run,
         path=str(trace.path),
@@ -103,6 +127,7 @@ def _read(trace: Trace) -> RunInfo:
         input_tokens=tokens_in,
         output_tokens=tokens_out,
         parent=parent.run if parent is not None else None,
+        position=(parent.position or str(parent.seq)) if parent is not None else None,
     )
 
 

@@ -76,6 +76,8 @@ class Seal(Record, tag="seal", frozen=True, kw_only=True):
     sha256: str
     events: int
     """Number of events before this record."""
+    mac: str | None = None
+    """Name of the writer's key and an HMAC by it over the three above; null: the writer had none."""
 
 
 class Event(Record, frozen=True, kw_only=True):

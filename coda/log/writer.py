@@ -30,6 +30,7 @@ from coda.errors import LogError, SchemaMismatch, UsageError
 from coda.log.blobs import BlobStore
 from coda.log.codec import Head, count_of, decode, encode, head_of
 from coda.log.events import Lines, Unknown
+from coda.log.keys import Key
 from coda.log.records import CODES, Event, Header, Record, Seal
 
 _write, _fsync, _ftruncate, _close = os.write, os.fsync, os.ftruncate, os.close
@@ -69,6 +70,7 @@ class TraceWriter:
         force: replace an existing file that no writer holds.
         on_append: called after each append with the record and its line; must not raise.
         seal_bytes: how often to seal.
+        key: signs the seals; None leaves them without a mac.
 
     Raises:
         UsageError: the file exists, is being written, or its folder is missing.
@@ -85,6 +87,7 @@ class TraceWriter:
         force: bool = False,
         on_append: Listener | None = None,
         seal_bytes: int = SEAL_BYTES,
+        key: Key | None = None,
     ) -> None:
         self.path = Path(path)
         self.header = header if header.codes else msgspec.structs.replace(header, codes=dict(CODES))
@@ -96,6 +99,7 @@ class TraceWriter:
         self._clock = clock
         self._origin = clock()
         self._seal_bytes = seal_bytes
+        self._key = key
         self._sealed_at = 0
         self._last_t = 0
         self._sha256 = hashlib.sha256()
@@ -225,7 +229,9 @@ class TraceWriter:
     def seal(self) -> None:
         """Writes a seal: the digest of all bytes before it. Seals have no event number."""
         with self._lock:
-            record = Seal(offset=self.offset, sha256=self._sha256.hexdigest(), events=self.next_seq)
+            offset, events, sha256 = self.offset, self.next_seq, self._sha256.hexdigest()
+            mac = None if self._key is None else self._key.sign(offset=offset, events=events, sha256=sha256)
+            record = Seal(offset=offset, sha256=sha256, events=events, mac=mac)
             line = encode(record)
             self._put(line)
             self._sealed_at = self.offset

@@ -28,6 +28,7 @@ from coda.log import (
     ToolDeclared,
     Trace,
     Units,
+    is_own,
 )
 from coda.replay.answering import Answering
 from coda.replay.compare import Matcher
@@ -49,7 +50,7 @@ class Session:
 
     Args:
         trace: the run.
-        trust: execute even where the kernel does not keep the worker in.
+        trust: execute even where the kernel does not keep the worker in and the trace is not the user's own.
 
     Raises:
         UsageError: the trace was recorded by another interpreter, or cannot be executed safely here.
@@ -101,11 +102,12 @@ class Session:
         if "mount" not in self.layers:
             engine.close()
             self.notes += engine.ready.problems
-            if not trust:
+            if not trust and not is_own(self.trace):
                 raise UsageError(
                     "this system does not let coda isolate a replay "
                     f"({'; '.join(self.notes) or 'no namespaces'}); "
-                    "say --trust to run the recorded code without the kernel's protection"
+                    "and no key of yours vouches for this trace: say --trust to run its code without the "
+                    "kernel's protection"
                 )
             engine = self._launch("fence")
             self.layers = list(engine.ready.layers)
@@ -371,7 +373,8 @@ class Session:
             raise MissingEffect(
                 f"the log ends at event {tape.end_seq}, inside block {tape.started.block}", seq=tape.end_seq
             )
-        if (finished.outcome, finished.code) != (done.outcome, done.code):
+        exits = (finished.code, done.code) if done.outcome == "exited" else (None, None)
+        if finished.outcome != done.outcome or exits[0] != exits[1]:
             raise Diverged(
                 f"diverged at event {finished.seq}: block {finished.block} ended {finished.outcome} in the "
                 f"log and {done.outcome} in the replay",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from coda.runtime.agent import Agent, RunResult, request_digest
     from coda.runtime.cells import Cell, split_cells
-    from coda.runtime.engine import HOLD, Boundary, Engine
+    from coda.runtime.engine import HOLD, TIMED_OUT, Boundary, Engine
     from coda.runtime.feedback import feedback_text, names_after
     from coda.runtime.llm import ModelClient, Reply, ScriptedLLM
     from coda.runtime.manifest import Change, Entry, Manifest
@@ -45,6 +45,7 @@ _HOMES = {
     "Done": "protocol", "Engine": "engine", "Entry": "manifest", "ErrorInfo": "sandbox",
     "FileAccess": "places", "HOLD": "engine", "LOWEST_CODE": "protocol",
     "MAX_BLOB_BYTES": "sandbox", "Manifest": "manifest",
+    "TIMED_OUT": "engine",
     "ModelClient": "llm", "Mount": "protocol", "Observe": "protocol", "Outcome": "tools",
     "Prepare": "protocol", "Prepared": "protocol", "Primitives": "primitives", "Program": "sandbox",
     "Recording": "recording", "Reply": "llm", "Request": "protocol", "Run": "protocol",
@@ -58,6 +59,7 @@ __all__ = [
     "HOLD",
     "LOWEST_CODE",
     "MAX_BLOB_BYTES",
+    "TIMED_OUT",
     "Agent",
     "Answer",
     "BlockResult",

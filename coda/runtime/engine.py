@@ -39,6 +39,8 @@ from coda.runtime.protocol import (
 )  # fmt: skip
 
 _GRACE_SECONDS = 1.0
+TIMED_OUT = 124
+"""Exit status of what was stopped at its time limit, as of timeout(1)."""
 _START_SECONDS = 60.0
 _RAW_CHUNK = 1 << 16
 # No address randomisation where the system allows it: hashes of None and of types are then stable.
@@ -252,7 +254,7 @@ class Engine:
             except LimitExceeded:
                 if interrupted:
                     self.kill()
-                    return Done(block, "killed", None, _timeout_error(timeout_s), 0, 0)
+                    return Done(block, "killed", TIMED_OUT, _timeout_error(timeout_s), 0, 0)
                 interrupted, deadline = True, time.monotonic() + _GRACE_SECONDS
                 self.interrupt()
                 continue
@@ -262,7 +264,7 @@ class Engine:
                 self._drain_raw(boundary)
                 if interrupted:
                     error = heard.error or _timeout_error(timeout_s)
-                    return Done(heard.block, "interrupted", heard.code, error, heard.t, heard.dropped)
+                    return Done(heard.block, "interrupted", TIMED_OUT, error, heard.t, heard.dropped)
                 return heard
             if isinstance(heard, Stopped):
                 return heard
@@ -329,7 +331,7 @@ class Engine:
         if code >= 0:
             return Done(block, "exited", code, None, 0, 0)
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-        return Done(block, "killed", None, _death(f"the worker was ended by {name}", code), 0, 0)
+        return Done(block, "killed", 128 - code, _death(f"the worker was ended by {name}", code), 0, 0)
 
     @property
     def is_alive(self) -> bool:

@@ -34,6 +34,8 @@ from coda.log import (
     RunStarted,
     SandboxStarted,
     TraceWriter,
+    find_key,
+    key_path,
     new_run_id,
     run_directory,
 )  # fmt: skip
@@ -202,13 +204,16 @@ class Sandbox:
             force=force,
             durability="fsync" if durability == "fsync" else "write",
             on_append=on_append,
+            key=find_key(make=True).key,
         )
 
     def _own_files(self) -> list[Path]:
-        """The trace and what belongs to it: no part of the workspace."""
+        """The trace and what belongs to it, and the key of its seals: no part of the workspace."""
         trace = Path(os.path.abspath(self.writer.path))
         given = [Path(path) for path in self.program.outside] if self.program is not None else []
-        return [trace, trace.with_suffix(".blobs"), trace.with_suffix(".ckpt"), *given]
+        key = key_path()
+        own = [trace, trace.with_suffix(".blobs"), trace.with_suffix(".ckpt"), *([key] if key else [])]
+        return [*own, *given]
 
     @property
     def tools(self) -> tuple[Tool, ...]:

@@ -76,7 +76,9 @@ def test_check_answers_by_its_status(tmp_path: Path, coda: RunCoda) -> None:
     assert done.status == 0
     assert done.out.startswith("consistent: t.jsonl: 31 events in 16 records")
     head = done.out.split()[-1]
-    assert coda("check", "t.jsonl", "--head", head).out.endswith("authentic\n")
+    assert coda("check", "t.jsonl", "--head", head).out.endswith(
+        f"authentic: as your digest says\nhead {head}\n"
+    )
     assert coda("check", "t.jsonl", "--head", "0" * 64).status == 1
     assert coda("check", "t.jsonl", "--head", "abc").status == 2
     path.write_bytes(path.read_bytes().replace(b'"seq":26', b'"seq":27'))

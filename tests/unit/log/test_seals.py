@@ -36,7 +36,7 @@ def sealed_often(path: Path, *, finish: bool = True) -> Path:
 def test_any_changed_byte_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece_bytes: int) -> None:
     monkeypatch.setattr(seals_module, "_PIECE_BYTES", piece_bytes)
     whole = sealed_often(tmp_path / "t.jsonl").read_bytes()
-    assert seals_module.read_seals(tmp_path / "t.jsonl") == (None, 0, 0)
+    assert seals_module.read_seals(tmp_path / "t.jsonl")[:3] == (None, 0, 0)
     assert whole.count(b'"type":"seal"') > 5
     places = [at for at in range(0, len(whole), 97) if whole[at : at + 1].isalnum()]
     for at in places:
