@@ -107,9 +107,15 @@ def test_an_ordinary_user_is_isolated_too(tmp_path: Path) -> None:
     assert set(json.loads(done.stdout)["layers"]) >= LAYERS_OF_KERNEL
 
 
-def test_where_namespaces_are_refused_the_user_decides(tmp_path: Path) -> None:
+def test_where_namespaces_are_refused_the_user_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Refused in one sentence; with `--trust` the fences that need no namespace hold, and are named."""
     trace = record("print(sum(range(10)))\n", tmp_path)
+    own = replay_under(REFUSED, trace)  # one's own key vouches for it
+    assert own.returncode == 0, own.stderr
+    assert json.loads(own.stdout)["isolation"] == "partial"
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "of another user"))
     refused = replay_under(REFUSED, trace)
     assert refused.returncode == 2
     message = json.loads(refused.stdout)["error"]["message"]
