@@ -74,6 +74,23 @@ def test_a_number_of_no_table_is_refused(bad: Any, times: int, values: int) -> N
         known().unpack(stream([0, 1] * times + [bad]), values)
 
 
+@pytest.mark.parametrize(
+    "packed",
+    [
+        b"",
+        b"\x00",
+        b"\xa2\x00\x01",
+        b"\x93\x00\x01",
+        b"\x92\x00\x01\x02",
+        b"\xdc\x00",
+        b"\xdd\x00\x00\x00\x09\x01",
+    ],
+)
+def test_what_is_no_array_is_refused(packed: bytes) -> None:
+    with pytest.raises(SandboxError, match="are no numbers"):
+        known().unpack(Stream(packed, [], 0), 0)
+
+
 def test_a_table_that_comes_later_is_known_at_once() -> None:
     growing, every = Known(), [0, 1, 2, 3] * 3000
     growing.add(table(0, 4, 2))
