@@ -112,7 +112,7 @@ def _run(arguments: list[str]) -> tuple[str, float]:
     )
     if done.returncode:
         raise WrongResult(f"{arguments[:2]} ended with {done.returncode}: {done.stderr[-800:]}")
-    return done.stdout, float(done.stderr.split()[-1])
+    return done.stdout, float(done.stderr.splitlines()[-1].split()[0])
 
 
 if __name__ == "__main__":

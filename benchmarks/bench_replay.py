@@ -89,7 +89,7 @@ def _bare(program: Path) -> tuple[str, float]:
         [sys.executable, "-m", "benchmarks.bare", str(program)],
         capture_output=True, text=True, check=True, env=environment(),
     )  # fmt: skip
-    return done.stdout, float(done.stderr)
+    return done.stdout, float(done.stderr.split()[0])
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Which numbers a worker may put into its stream, and how many of them take a value.
 
 Guarantee: what `Known.unpack` gives names statements, bindings and codes of this run's tables and nothing
-else, and exactly `Entries.takers` of its entries take a value; anything else is refused. Statements alone
-are checked while they are decoded, at C speed: numbers below 128 are single bytes, which one `translate`
-checks and one `list` unpacks (2 ns an entry); else a decoder that knows every number (a `Literal`) gives
+else, and exactly `Entries.takers` of its entries take a value; anything else is refused. The common
+streams are checked at C speed: numbers below 128 and codes are single bytes, which `translate` checks and
+`list` unpacks (2 ns an entry); of statements alone, a decoder that knows every number (a `Literal`) gives
 back the objects it has (5 ns). Decoding integers and then looking at them as a set takes 10 to 30.
 """
 
@@ -23,6 +23,10 @@ _MOST_NUMBERS: Final = 2048
 """A run with more has no decoder of its own numbers: making one costs about a microsecond for each."""
 _WORTH_BYTES: Final = 32
 """Bytes of stream for each number since the last table after which making a decoder pays."""
+
+
+_NOT_NEGATIVE: Final = bytes(range(128))
+_CODE_BYTES: Final = bytes(256 + code for code in range(LOWEST_CODE, 0))
 
 
 class Entries(NamedTuple):
@@ -49,8 +53,8 @@ class Known:
         self.bindings: set[int] = set()
         self._takers: set[int] = set(range(LOWEST_CODE, 0))
         self._seen_bytes = 0
-        self._small = b""
-        """The statements whose numbers are below 128."""
+        # Numbers of one byte: the statements, and what takes a value.
+        self._small, self._small_takers = b"", _CODE_BYTES
         self._statements_of: Callable[[bytes], Any] | None = None
 
     def add(self, table: Table) -> None:
@@ -59,7 +63,9 @@ class Known:
         self.bindings.update(bindings)
         self._takers.update(bindings)
         self.stop = max(self.stop, table.end)
-        self._small = bytes(number for number in range(min(self.stop, 128)) if number not in self.bindings)
+        small = range(min(self.stop, 128))
+        self._small = bytes(number for number in small if number not in self.bindings)
+        self._small_takers = bytes(number for number in small if number in self.bindings) + _CODE_BYTES
         self._seen_bytes = 0
         self._statements_of = None
 
@@ -73,21 +79,31 @@ class Known:
         Raises:
             SandboxError: a number is in no table of this run, or the values are too few.
 
-        Cost: one pass in C without values; else about 10 ns for each entry up to the last that takes one.
+        Cost: one or two passes in C; with values and numbers from 128 on, about 10 ns for each entry.
         """
-        if not values and (ids := self._only_statements(stream.packed)) is not None:
-            return Entries(ids, 0, 0)
-        ids = stream.entries(self.stop)
-        codes, bound = self._count(ids, values)
-        if codes + bound > values:
+        entries = self._of_single_bytes(stream.packed) or self._of_statements(stream.packed)
+        if entries is None:
+            ids = stream.entries(self.stop)
+            entries = Entries(ids, *self._count(ids, values))
+        if entries.takers > values:
             raise SandboxError("the worker sent fewer values than its statements bind")
-        return Entries(ids, codes, bound)
+        return entries
 
-    def _only_statements(self, packed: bytes) -> list[int] | None:
-        """The entries if all are statements, and if finding that out this way pays; else None."""
+    def _of_single_bytes(self, packed: bytes) -> Entries | None:
+        """The entries if each is a known number of one byte, else None."""
         body = _single_bytes(packed)
-        if body is not None:
-            return None if body.translate(None, self._small) else list(body)
+        if body is None:
+            return None
+        takers = body.translate(None, self._small)
+        if not takers:
+            return Entries(list(body), 0, 0)
+        if takers.translate(None, self._small_takers):
+            return None  # the slow way says what is wrong
+        codes = len(takers.translate(None, _NOT_NEGATIVE))
+        return Entries(list(memoryview(body).cast("b")) if codes else list(body), codes, len(takers) - codes)
+
+    def _of_statements(self, packed: bytes) -> Entries | None:
+        """The entries if all are statements, and if finding that out this way pays; else None."""
         decode = self._statements_of
         if decode is None:
             self._seen_bytes += len(packed)
@@ -99,10 +115,9 @@ class Known:
             statement: Any = Literal.__getitem__(numbers)
             decode = self._statements_of = msgspec.msgpack.Decoder(list[statement]).decode
         try:
-            ids: list[int] = decode(packed)
+            return Entries(decode(packed), 0, 0)
         except msgspec.MsgspecError:
             return None  # the slow way says what is wrong
-        return ids
 
     def _count(self, ids: list[int], values: int) -> tuple[int, int]:
         takes = self._takers.__contains__
@@ -117,12 +132,11 @@ class Known:
 
 
 def _single_bytes(packed: bytes) -> bytes | None:
-    """The entries of a msgpack array, if each is a number of one byte from 0 on; else None."""
+    """What follows the head of a msgpack array, if that is one byte for each of its entries; else None."""
     first = packed[0] if packed else 0
     if 0x90 <= first <= 0x9F:
         head, count = 1, first - 0x90
     else:
         head = {0xDC: 3, 0xDD: 5}.get(first, 0)
         count = int.from_bytes(packed[1:head], "big")
-    body = packed[head:]
-    return body if head and len(packed) == head + count and body.isascii() else None
+    return packed[head:] if head and len(packed) == head + count else None

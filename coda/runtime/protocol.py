@@ -16,6 +16,8 @@ from coda.errors import SandboxError
 
 MAX_MESSAGE_BYTES = 1 << 30
 LOWEST_CODE = -17
+# Below the size from which the C library takes fresh pages from the system, each of which costs a fault.
+_READ_BYTES = 1 << 16
 pack = msgspec.msgpack.Encoder().encode
 """Packs the entries of a `Stream`."""
 _ids_decoder = msgspec.msgpack.Decoder(list[int])
@@ -295,7 +297,7 @@ class Channel:
 
     def fill(self) -> None:
         """Reads what is there, once (blocks if nothing is). Raises EOFError at the end."""
-        chunk = self._read(self.read_fd, 1 << 20)
+        chunk = self._read(self.read_fd, _READ_BYTES)
         if not chunk:
             raise EOFError
         self._pending += chunk

@@ -28,7 +28,7 @@ _BUSY_ENTRIES = 1000
 _IDLE_SECONDS = 0.05
 _COALESCE_CHARS = 4096
 _exit, _getppid = os._exit, os.getppid  # the agent's own are others
-_CHUNK_ENTRIES = 1 << 15
+_CHUNK_ENTRIES = 1 << 14
 # More than this waiting to be sent, and agent code waits too: the buffer's memory is bounded.
 _THROTTLE_ENTRIES = 1 << 21
 # Containers made since the last collection after which the flusher asks for one.
