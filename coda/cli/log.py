@@ -8,24 +8,23 @@ from collections.abc import Iterable, Iterator
 import click
 
 from coda.cli.options import json_option, secrets_option, trace_argument
-from coda.cli.render import Printer, Styled, say
+from coda.cli.render import Printer, say
 from coda.cli.settings import setting_option
+from coda.cli.timeline import Timeline
 from coda.errors import LogError, UsageError
-from coda.log import TYPES, SealWatch, Stored, Trace, TraceEvent, describe, open_trace, render
+from coda.log import TYPES, SealWatch, Trace, TraceEvent, open_trace
 
 EVENT_TYPES = frozenset(TYPES) - {"header", "seal", "lines"} | {"line", "gc"}
-
-_STYLES = {
-    "exception": "red", "limit.hit": "yellow", "tool": "cyan", "ctx": "magenta", "file": "green",
-    "process": "green", "net": "green", "llm": "blue", "run": "bold", "turn": "bold", "block": "bold",
-    "fork": "bold", "output": "", "effect": "dim", "gc": "dim",
-}  # fmt: skip
 
 
 @click.command(short_help="Print the events of a trace.")
 @trace_argument
 @click.option(
-    "--type", "types", metavar="T", multiple=True, help="Only events of this type; may be repeated."
+    "--type",
+    "types",
+    metavar="T",
+    multiple=True,
+    help="Only events of this type, or family (file); may be given again.",
 )
 @click.option("--from", "first", metavar="N", type=click.IntRange(min=0), help="Begin with event N.")
 @click.option("--to", "last", metavar="N", type=click.IntRange(min=0), help="End with event N.")
@@ -55,21 +54,29 @@ def command(
     and a log that was damaged or changed ends with status 2.
     """
     opened = open_trace(trace)
-    start, stop = _range(opened, first, last, block, own)
+    start, stop = _range(opened, first, last, None if follow else block, own)
     wanted = _types(types)
     watch = None if follow else SealWatch(opened)
+    printer = Printer(show_secrets=show_secrets, color=color)
+    timeline = Timeline(printer, tools=_open_calls(opened, start) if start > 0 and not as_json else 0)
+
+    def waiting() -> bool:
+        timeline.flush()  # what there is must be seen now: more may come in an hour
+        return False
+
+    events: Iterable[TraceEvent]
     if follow:
-        events: Iterable[TraceEvent] = _until(opened.follow(start=start, types=wanted), stop)
+        events = _within(opened.follow(stop=waiting, start=start, types=wanted), stop, block)
     else:
         events = opened.events(start, stop, types=wanted)
-    printer = Printer(show_secrets=show_secrets, color=color)
-    if as_json:
-        for event in events:
+    for event in events:
+        if as_json:
             printer.raw_json(event.to_json(mask=not show_secrets))
-            if follow:
-                printer.stream.flush()
-    else:
-        _print(printer, events, opened, start, follow=follow)
+        else:
+            timeline.show(event)
+    timeline.flush()
+    if follow and opened.finished is None and not opened.live:
+        say("coda: the recorder died before the run had ended")
     torn = opened.torn
     if torn is not None:
         say(
@@ -91,18 +98,19 @@ def _say_what_seals_tell(watch: SealWatch) -> None:
 
 
 def _types(given: tuple[str, ...]) -> frozenset[str] | None:
+    wanted: set[str] = set()
     for name in given:
-        if name not in EVENT_TYPES:
-            near = difflib.get_close_matches(name, EVENT_TYPES, n=2) or sorted(
-                kind for kind in EVENT_TYPES if kind.partition(".")[0] == name
-            )
+        family = {kind for kind in EVENT_TYPES if kind == name or kind.partition(".")[0] == name}
+        wanted |= family
+        if not family:
+            near = difflib.get_close_matches(name, EVENT_TYPES, n=2)
             hint = (
                 f"did you mean {' or '.join(near)}?"
                 if near
                 else f"types are {', '.join(sorted(EVENT_TYPES))}"
             )
             raise UsageError(f"there is no event type {name!r}; {hint}", type=name)
-    return frozenset(given) or None
+    return frozenset(wanted) or None
 
 
 def _range(
@@ -119,38 +127,17 @@ def _range(
     return start, stop
 
 
-def _until(events: Iterable[TraceEvent], stop: int | None) -> Iterator[TraceEvent]:
+def _within(events: Iterable[TraceEvent], stop: int | None, block: int | None) -> Iterator[TraceEvent]:
+    """The events before one, of a block that may not have begun yet."""
     for event in events:
         if stop is not None and event.seq >= stop:
             return
-        yield event
+        if block is None or event.block == block:
+            yield event
         if stop is not None and event.seq + event.n >= stop:
             return
-
-
-def _print(printer: Printer, events: Iterable[TraceEvent], trace: Trace, start: int, *, follow: bool) -> None:
-    """Prints a line of code when the next event is known, because what it bound comes with that one."""
-    calls = 0
-    if start > 0:
-        calls = _open_calls(trace, start)
-    held: TraceEvent | None = None
-    for event in events:
-        if held is not None:
-            _row(printer, held, calls, tuple(item for item in event.stored if _by(held, item, event)))
-        for item in event.stored:
-            if held is None or not _by(held, item, event):
-                _stored_row(printer, event, item, calls)
-        if event.type == "tool.returned":
-            calls = max(calls - 1, 0)
-        held = event if event.type == "line" else None
-        if held is None:
-            _row(printer, event, calls, ())
-        if event.type == "tool.called":
-            calls += 1
-        if follow:
-            printer.stream.flush()
-    if held is not None:
-        _row(printer, held, calls, ())
+        if block is not None and event.block == block and event.type == "block.finished":
+            return
 
 
 def _open_calls(trace: Trace, start: int) -> int:
@@ -162,39 +149,3 @@ def _open_calls(trace: Trace, start: int) -> int:
     for event in trace.events(block.seq, start, types={"tool.called", "tool.returned"}):
         depth = depth + 1 if event.type == "tool.called" else max(depth - 1, 0)
     return depth
-
-
-def _by(line: TraceEvent, item: Stored, event: TraceEvent) -> bool:
-    """Whether the statement that bound a value is the one that began last (else only by name)."""
-    statement = event.statement_of(item)
-    return statement is not None and (statement.file, statement.line) == (line.file, line.line)
-
-
-def _margin(event: TraceEvent, calls: int) -> str:
-    depth = (event.turn is not None) + (event.block is not None) + calls
-    if event.type in ("turn.started", "turn.finished", "block.started", "block.finished"):
-        depth -= 1
-    return f"{event.seq:>7} {event.t / 1e9:>10.6f}  {'  ' * depth}"
-
-
-def _row(printer: Printer, event: TraceEvent, calls: int, stored: tuple[Stored, ...]) -> None:
-    margin = Styled(_margin(event, calls), "dim")
-    if event.type == "line":
-        where = f"{event.line:>4}  "
-        bound = "  ".join(f"{item.name} = {render(item.value, width=60)}" for item in stored)
-        text = event.source or f"({event.file})"
-        inside = f"  in {event.function}" if event.function else ""
-        tail = (Styled(f"   # {bound}", "dim"),) if bound else ()
-        printer.line(margin, Styled(where, "dim"), text, Styled(inside, "dim"), *tail)
-        return
-    style = _STYLES.get(event.type, _STYLES.get(event.type.partition(".")[0], ""))
-    kind = Styled(event.type, style) if style else event.type
-    printer.line(margin, kind, "  ", describe(event))
-
-
-def _stored_row(printer: Printer, event: TraceEvent, item: Stored, calls: int) -> None:
-    """A value that became known after other statements had run: with the line that bound it."""
-    statement = event.statement_of(item)
-    where = "" if statement is None else f"  (bound at line {statement.line})"
-    blank = " " * len(_margin(event, calls))
-    printer.line(Styled(f"{blank}      # {item.name} = {render(item.value, width=60)}{where}", "dim"))

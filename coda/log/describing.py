@@ -17,6 +17,10 @@ from coda.log.events import (
     CtxSet,
     Elided,
     ExceptionRaised,
+    FileChanged,
+    FileDeleted,
+    FileListed,
+    FileMade,
     FileOpened,
     FileRead,
     FileRenamed,
@@ -103,7 +107,8 @@ def _finished(record: RunFinished, width: int) -> str:
 
 def _block(record: BlockStarted, width: int) -> str:
     note = f" ({record.note})" if record.note else ""
-    return f"block {record.block} of {len(record.source.splitlines())} lines, {record.file}{note}"
+    count = len(record.source.splitlines())
+    return f"block {record.block}: {count} {'line' if count == 1 else 'lines'}, {record.file}{note}"
 
 
 def _block_end(record: BlockFinished, _: int) -> str:
@@ -118,7 +123,11 @@ def _read(record: FileRead, _: int) -> str:
 
 def _wrote(record: FileWrote, _: int) -> str:
     new = ", new" if record.before is None else ""
-    return f"{record.path}: {record.size} bytes{new}" + ("" if record.by == "agent" else f", by {record.by}")
+    return f"{record.path}: {record.size} bytes{new}" + _by(record.by)
+
+
+def _by(who: str) -> str:
+    return "" if who == "agent" else f", by {who}"
 
 
 def _process_end(record: ProcessFinished, width: int) -> str:
@@ -149,9 +158,12 @@ _TELLERS: Final[dict[type, Callable[[Any, int], str]]] = {
     UserMessage: lambda record, width: _first_line(record.text, width),
     TurnStarted: lambda record, _: f"turn {record.turn}",
     TurnFinished: lambda record, _: f"turn {record.turn}" + (", done" if record.done else ""),
-    LlmRequested: lambda record, _: f"{record.model}: {record.count} messages, {len(record.messages)} new",
+    LlmRequested: lambda record, _: (
+        f"{record.model}: {record.count} {'message' if record.count == 1 else 'messages'}, "
+        f"{len(record.messages)} new"
+    ),
     LlmResponded: lambda record, width: (
-        f"{record.input_tokens} + {record.output_tokens} tokens: {_first_line(record.text, width)}"
+        f"{record.input_tokens} tokens in, {record.output_tokens} out: {_first_line(record.text, width)}"
     ),
     BlockStarted: _block,
     BlockFinished: _block_end,
@@ -165,6 +177,10 @@ _TELLERS: Final[dict[type, Callable[[Any, int], str]]] = {
     FileRead: _read,
     FileWrote: _wrote,
     FileRenamed: lambda record, _: f"{record.path} to {record.to}",
+    FileDeleted: lambda record, _: record.path + _by(record.by),
+    FileMade: lambda record, _: f"folder {record.path}" + _by(record.by),
+    FileListed: lambda record, _: f"{record.path}, by {record.via}",
+    FileChanged: lambda record, _: f"{record.path}: {record.size} bytes now, by {record.by}",
     ProcessStarted: lambda record, width: _first_line(" ".join(record.argv), width),
     ProcessFinished: _process_end,
     NetConnected: lambda record, _: record.address,

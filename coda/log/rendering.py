@@ -114,10 +114,11 @@ def _inexact(tag: str, data: dict[str, Any], room: int) -> Iterator[str]:
     if tag == "summary":
         head = data.get("h")
         yield f"<{name}" + ("" if size is None else f" of {size}")
-        if head is not None:
+        if head is not None and size != 0:
             yield ": "
             yield from _pieces(head, room)
-        yield "…>"
+            yield "…"
+        yield ">"
     elif tag == "opaque":
         text = data.get("r")
         yield f"<{name}" + (f" {text}" if text else "") + ("" if size is None else f" of {size}") + ">"

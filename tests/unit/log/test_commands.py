@@ -15,17 +15,17 @@ def test_log_shows_lines_with_what_they_bound(tmp_path: Path, coda: RunCoda) -> 
     program_trace(tmp_path / "t.jsonl")
     done = coda("log", "t.jsonl", "--from", "4", "--to", "12")
     assert (done.status, done.err) == (0, "")
-    assert [line[22:] for line in done.out.splitlines()] == [
-        "   1  import os   # os = <module os>",
-        "   3  limit = 3   # limit = 3",
-        "   4  total = 0   # total = 0",
-        "   7  def add(item):",
-        "  13  for n in range(limit):   # n = 0",
-        "  14  add(n)",
-        "   9  total += item  in add   # total = 0",
-        "  10  return total  in add",
-        "      # n = 1  (bound at line 13)",
-        "  14  add(n)",
+    assert [line[18:] for line in done.out.splitlines()] == [
+        "     1    import os   # os = <module os>",
+        "     3    limit = 3   # limit = 3",
+        "     4    total = 0   # total = 0",
+        "     7    def add(item):",
+        "    13    for n in range(limit):   # n = 0",
+        "    14    add(n)",
+        "     9      total += item  in add   # total = 0",
+        "    10      return total  in add",
+        "    13    # n = 1",
+        "    14    add(n)",
     ]
     assert "\x1b[" not in done.out
 
@@ -59,9 +59,9 @@ def test_log_of_a_fork_is_the_whole_run_or_its_own_part(tmp_path: Path, coda: Ru
 
 def test_log_says_what_is_wrong_in_one_sentence(tmp_path: Path, coda: RunCoda) -> None:
     path = program_trace(tmp_path / "t.jsonl")
-    done = coda("log", "t.jsonl", "--type", "file")
+    done = coda("log", "t.jsonl", "--type", "file.rad")
     assert (done.status, done.out) == (2, "")
-    assert "there is no event type 'file'; did you mean" in done.err
+    assert "there is no event type 'file.rad'; did you mean" in done.err
     assert coda("log", "missing.jsonl").status == 2
     with path.open("ab") as file:
         file.write(b'{"type"')
