@@ -14,7 +14,12 @@ from coda.cli.timeline import Timeline
 from coda.errors import LogError, UsageError
 from coda.log import TYPES, SealWatch, Trace, TraceEvent, open_trace
 
-EVENT_TYPES = frozenset(TYPES) - {"header", "seal", "lines"} | {"line", "gc"}
+EVENT_TYPES = frozenset(TYPES) - {"header", "seal", "lines"} | {
+    "line",
+    "gc",
+    "thread.switched",
+    "thread.preempted",
+}
 
 
 @click.command(short_help="Print the events of a trace.")

@@ -28,7 +28,7 @@ from coda.forking.onward import (
     is_conversation,
     results_of_turn,
 )
-from coda.forking.pool import Pool
+from coda.forking.pool import Pool, answered
 from coda.log import (
     BlockFinished,
     BlockStarted,
@@ -308,7 +308,11 @@ class _Fork:
         self.recording.opened_before(self._open_files())
         pool = Pool(self.rest, effects=self.effects, live=self.live, assume=assume)
         envelope = UNSET if result is UNSET else to_envelope(result, max_bytes=1 << 26)
-        self.boundary = ForkBoundary(self.recording, session.copy, pool, live=self.live, result=envelope)
+        begun = session.boundary.schedule.under_way.values()
+        under_way = [found for call in begun if (found := answered(call, self.rest)) is not None]
+        self.boundary = ForkBoundary(
+            self.recording, session.copy, pool, live=self.live, result=envelope, under_way=under_way
+        )
 
     def _open_files(self) -> dict[str, int]:
         """Files that were opened for writing, and whose new content no event of the prefix tells yet."""

@@ -7,15 +7,16 @@ before it acts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from coda.errors import SandboxError
-from coda.forking.pool import Pool, describe
+from coda.forking.pool import Pool, RecordedCall, describe
 from coda.log import ProcessFinished, ProcessStarted, ToolCalled, ToolReturned
 from coda.replay import PrivateCopy
-from coda.runtime import Answer, Observe, Outcome, Recording, Request, Stream
+from coda.runtime import Answer, Finished, Observe, Outcome, Pending, Recording, Request, Stream
 
 UNSET: Any = object()
 
@@ -35,6 +36,7 @@ class ForkBoundary:
         *,
         live: frozenset[str],
         result: Any = UNSET,
+        under_way: Sequence[RecordedCall] = (),
     ) -> None:
         self.recording = recording
         self.assumed = 0
@@ -43,6 +45,9 @@ class ForkBoundary:
         self._pool = pool
         self._live = live
         self._result = result
+        self._assumed_calls: set[int] = set()
+        for each in under_way:
+            self._go_on(each)
 
     def stream(self, message: Stream) -> None:
         """Records statements, values and coded observations."""
@@ -58,14 +63,17 @@ class ForkBoundary:
         """Records raw output."""
         self.recording.raw_output(stream, data)
 
-    def request(self, message: Request) -> Answer:
+    def request(self, message: Request) -> Answer | Pending:
         """Answers a call, or raises Frontier."""
         if message.kind == "file.renamed":
             self._copy.renamed(str(message.data.get("path")), str(message.data.get("to")))
         # The worker's clock began with the replay; the writer's goes on from the parent's.
         kind, data = message.kind, dict(message.data)
         if kind == "tool.called":
-            return self._tool(_call(ToolCalled, data, -1))
+            call = _call(ToolCalled, data, -1)
+            return self._begin(call) if call.call else self._tool(call)
+        if kind == "loop.woke":
+            return self._arrived(data)
         if kind == "process.started":
             return self._process(data, -1)
         if kind == "net.connected":
@@ -106,6 +114,52 @@ class ForkBoundary:
         return self._give(
             call, Outcome(answer.ok, answer.value, answer.error), assumed=given.assumed, seq=seq
         )
+
+    def _begin(self, call: ToolCalled) -> Answer:
+        """Begins a call that others may overlap; it takes as long as it took in the parent."""
+        arrivals = self.recording.arrivals
+        seconds = 0.0
+        if self._result is not UNSET:
+            outcome, self._result = Outcome(True, self._result), UNSET
+            self._pool.take_changed(call)
+            seq = self.recording.writer.append(call)
+        elif call.name in self._live:
+            seq, outcome = self.recording.perform(call)
+        else:
+            self.recording.sync(by="agent")
+            given = self._pool.find(call, self.recording.written)
+            if given is None or not isinstance(given.recorded.answer, ToolReturned):
+                raise Frontier(self._why(call))
+            answer = given.recorded.answer
+            seconds = max(0, answer.t - given.recorded.call.t) / 1e9
+            outcome = Outcome(answer.ok, answer.value, answer.error)
+            seq = self.recording.writer.append(call)
+            self._apply(given.recorded.deltas, by="tool", cause=seq)
+            if given.assumed:
+                self._assumed_calls.add(seq)
+        arrivals.end_at(arrivals.clock() + seconds, Finished(call.call, seq, call, outcome))
+        return Answer(True)
+
+    def _go_on(self, recorded: RecordedCall) -> None:
+        """A call that the parent had begun before the position, and whose answer came after it."""
+        call, answer = recorded.call, recorded.answer
+        assert isinstance(call, ToolCalled)
+        assert isinstance(answer, ToolReturned)
+        self._apply(recorded.deltas, by="tool", cause=call.seq)
+        arrivals = self.recording.arrivals
+        outcome = Outcome(answer.ok, answer.value, answer.error)
+        seconds = max(0, answer.t - call.t) / 1e9
+        arrivals.end_at(arrivals.clock() + seconds, Finished(call.call, call.seq, call, outcome))
+
+    def _arrived(self, data: dict[str, Any]) -> Pending:
+        if data.get("block") and not data.get("timers") and not self.recording.arrivals.under_way:
+            raise Frontier("the fork waits for what never came in the parent")
+        return self.recording.arrived(data, end=self._end)
+
+    def _end(self, ended: Finished) -> None:
+        assumed = ended.seq in self._assumed_calls
+        self.assumed += assumed
+        self.recording.finish_call(ended.call, ended.seq, ended.outcome, assumed=assumed)
 
     def _give(self, call: ToolCalled, outcome: Outcome, *, assumed: bool, seq: int = -1) -> Answer:
         if seq < 0:

@@ -60,7 +60,7 @@ class Pool:
         self._effects = effects
         self._assume = assume
         self._matcher = Matcher()
-        self._calls = list(_calls_of(records, live))
+        self._calls = _calls_of(records, live)
         self._used: set[int] = set()
         # Pure calls are answered whenever they come: only the others have an order.
         self._order = [index for index, found in enumerate(self._calls) if not self._is_pure(found.call)]
@@ -140,27 +140,48 @@ def describe(call: ToolCalled | ProcessStarted) -> str:
     return f"process {' '.join(call.argv)[:60]!r}"
 
 
-def _calls_of(records: Iterable[Event], live: frozenset[str]) -> Iterable[RecordedCall]:
-    open_call: ToolCalled | ProcessStarted | None = None
+def answered(call: ToolCalled, records: Iterable[Event]) -> RecordedCall | None:
+    """A call that was begun before these records, with the answer in them; None without one."""
     deltas: list[Event] = []
+    for record in records:
+        if getattr(record, "cause", None) != call.seq:
+            continue
+        if isinstance(record, ToolReturned):
+            return RecordedCall(call, record, tuple(deltas), {})
+        if isinstance(record, (FileWrote, FileDeleted, FileMade)):
+            deltas.append(record)
+    return None
+
+
+class _Open(NamedTuple):
+    """A call whose answer has not come yet."""
+
+    place: int
+    call: ToolCalled | ProcessStarted
+    deltas: list[Event]
+    files: Mapping[str, str | None]
+
+
+def _calls_of(records: Iterable[Event], live: frozenset[str]) -> list[RecordedCall]:
+    """Calls in the order of their beginning; those that overlapped are told apart by their numbers."""
+    found: list[RecordedCall] = []
+    under_way: dict[int, _Open] = {}
     files: dict[str, str | None] = {}
-    before: dict[str, str | None] = {}
     for record in records:
         if isinstance(record, (ToolCalled, ProcessStarted)):
-            if open_call is not None:
-                yield RecordedCall(open_call, None, (), before)
-            open_call, deltas = None, []
             if not (isinstance(record, ToolCalled) and record.name in live):
-                open_call, before = record, dict(files)
-        elif isinstance(record, (ToolReturned, ProcessFinished)) and open_call is not None:
-            yield RecordedCall(open_call, record, tuple(deltas), before)
-            open_call = None
+                under_way[record.seq] = _Open(len(found), record, [], dict(files))
+                found.append(RecordedCall(record, None, (), dict(files)))
+        elif isinstance(record, (ToolReturned, ProcessFinished)):
+            done = under_way.pop(record.cause if record.cause is not None else -1, None)
+            if done is not None:
+                found[done.place] = RecordedCall(done.call, record, tuple(done.deltas), done.files)
         elif isinstance(record, (FileWrote, FileDeleted, FileMade)):
-            if open_call is not None:
-                deltas.append(record)
+            cause = record.cause if record.cause in under_way else next(reversed(under_way), None)
+            if cause is not None:
+                under_way[cause].deltas.append(record)
             if isinstance(record, FileWrote):
                 files[record.path] = record.digest
             elif isinstance(record, FileDeleted):
                 files[record.path] = None
-    if open_call is not None:
-        yield RecordedCall(open_call, None, (), before)
+    return found

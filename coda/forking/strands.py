@@ -69,12 +69,15 @@ FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "exception": (("kind",), ("message",)),
     "signal": (("name",), ()),
     "thread.started": ((), ("name",)),
+    "thread.finished": ((), ("name",)),
     "limit.hit": (("what",), ()),
     "elided": ((), ("n", "counts")),
 }
 
-# Not steps of the program: how a fork was made, remarks, what the collector of garbage did.
-SKIPPED = frozenset({"fork.applied", "note", "run.resumed", "gc"})
+# Not steps of the program: how a fork was made, remarks, what the collector of garbage and the schedule did.
+SKIPPED = frozenset(
+    {"fork.applied", "note", "run.resumed", "gc", "loop.woke", "thread.switched", "thread.preempted"}
+)
 _META = ("type", "seq", "t", "n", "file", "line", "function", "cause")
 
 

@@ -30,6 +30,7 @@ from coda.log.events import (
     LimitHit,
     LlmRequested,
     LlmResponded,
+    LoopWoke,
     NetConnected,
     Note,
     ProcessFinished,
@@ -39,6 +40,7 @@ from coda.log.events import (
     RunStarted,
     SandboxStarted,
     Signal,
+    ThreadFinished,
     ThreadStarted,
     ToolCalled,
     ToolDeclared,
@@ -57,7 +59,7 @@ def describe(event: TraceEvent, *, width: int = 80) -> str:
         return event.source
     if event.type == "output":
         return f"{event.name}: {render(event.value, width=width)}"
-    if event.type in ("effect", "gc"):
+    if event.type in ("effect", "gc", "thread.switched", "thread.preempted"):
         return f"{event.name} = {render(event.value, width=width)}"
     teller = _TELLERS.get(type(event.record))
     if teller is not None:
@@ -149,6 +151,11 @@ def _elided(record: Elided, _: int) -> str:
     return f"{record.n} statements that are not listed"
 
 
+def _woke(record: LoopWoke) -> str:
+    calls = [f"call {number}" for number in record.calls]
+    return ", ".join([*calls, *(f"timer {number}" for number in record.timers)])
+
+
 _TELLERS: Final[dict[type, Callable[[Any, int], str]]] = {
     RunStarted: _started,
     RunResumed: lambda record, _: f"writing went on after {record.cut_bytes} torn bytes",
@@ -187,7 +194,9 @@ _TELLERS: Final[dict[type, Callable[[Any, int], str]]] = {
     Import: lambda record, _: record.module + (f" from {record.path}" if record.path else ""),
     ExceptionRaised: lambda record, width: f"{record.kind}: {_first_line(record.message, width)}",
     Signal: lambda record, _: record.name,
+    LoopWoke: lambda record, _: _woke(record),
     ThreadStarted: lambda record, _: record.name,
+    ThreadFinished: lambda record, _: record.name,
     LimitHit: lambda record, width: f"{record.what}: {_first_line(record.detail, width)}",
     ForkApplied: _forked,
     Note: lambda record, width: _first_line(record.text, width) or render(record.data, width=width),

@@ -190,6 +190,8 @@ class BlockFinished(Event, tag="block.finished", frozen=True, kw_only=True):
     """Statements started in the block, elided ones included."""
     code: int | None = None
     """Exit status, when the block exited."""
+    pending: tuple[str, ...] = ()
+    """Names of the tasks and threads that were still under way."""
 
 
 class Lines(Event, tag="lines", frozen=True, kw_only=True):
@@ -223,6 +225,8 @@ class ToolCalled(Located, tag="tool.called", frozen=True, kw_only=True):
     name: str
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
+    call: int = 0
+    """Number of a call that others may overlap, from 1: its result comes with a `loop.woke`; else 0."""
 
 
 class ToolReturned(Located, tag="tool.returned", frozen=True, kw_only=True):
@@ -406,10 +410,34 @@ class Signal(Located, tag="signal", frozen=True, kw_only=True):
     name: str
 
 
+class LoopWoke(Event, tag="loop.woke", frozen=True, kw_only=True):
+    """Nothing could run, or a turn had been long: what had arrived by then was delivered, in this order."""
+
+    calls: tuple[int, ...] = ()
+    """Numbers of the calls whose results were delivered (`tool.called.call`)."""
+    timers: tuple[int, ...] = ()
+    """Numbers of the timers that were due; timers are numbered from 1 in the order of their making."""
+    turns: int = 0
+    """How often the worker had looked for arrivals since the last delivery, this time included."""
+    waited_ns: int = 0
+    """How long it waited for this."""
+
+
 class ThreadStarted(Located, tag="thread.started", frozen=True, kw_only=True):
     """Agent code started a thread."""
 
     name: str = ""
+    thread: int = 0
+    """Its number, in the order of starting; the main thread is 0."""
+    by: int = 0
+    """Number of the thread that started it."""
+
+
+class ThreadFinished(Event, tag="thread.finished", frozen=True, kw_only=True):
+    """A thread of agent code ended."""
+
+    name: str = ""
+    thread: int = 0
 
 
 class LimitHit(Located, tag="limit.hit", frozen=True, kw_only=True):
@@ -453,7 +481,8 @@ RECORD_TYPES: tuple[type[Record], ...] = (
     TurnStarted, TurnFinished, LlmRequested, LlmResponded, BlockStarted, BlockFinished, Lines, Elided,
     ToolCalled, ToolReturned, CtxSet, CtxDeleted, CtxMutated, Effect, FileOpened, FileRead, FileWrote,
     FileDeleted, FileRenamed, FileMade, FileListed, FileChanged, ProcessStarted, ProcessFinished,
-    NetConnected, Import, Output, ExceptionRaised, Signal, ThreadStarted, LimitHit, ForkApplied, Note,
+    NetConnected, Import, Output, ExceptionRaised, Signal, LoopWoke, ThreadStarted, ThreadFinished,
+    LimitHit, ForkApplied, Note,
 )  # fmt: skip
 
 

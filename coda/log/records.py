@@ -30,6 +30,8 @@ CODES: dict[int, tuple[str, str]] = {
     -15: ("effect", "input"),
     -16: ("gc", "collect"),
     -17: ("effect", "host"),
+    -18: ("thread.switched", "thread"),
+    -19: ("thread.preempted", "thread"),
 }
 
 

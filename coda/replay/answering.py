@@ -22,6 +22,7 @@ from coda.log import (
     Import,
     LimitHit,
     Lines,
+    LoopWoke,
     Output,
     ProcessFinished,
     ProcessStarted,
@@ -35,6 +36,7 @@ from coda.log import (
 from coda.replay.compare import Matcher
 from coda.replay.path import PathMatcher
 from coda.replay.private import PrivateCopy
+from coda.replay.schedule import Schedule
 from coda.replay.tape import BlockTape, is_workers
 from coda.runtime import HOLD, Answer, Observe, Request, Stream
 
@@ -52,6 +54,7 @@ class Answering:
         self.effects = self.lines = self.values = self.outputs = 0
         self.uncompared: list[str] = []
         self.stop_seq: int | None = None
+        self.schedule = Schedule()
         self._stop_id = max((unit.table.end for unit in units), default=0)
         self._compare_lines = compare_lines
         self._items: list[Event] = []
@@ -163,14 +166,20 @@ class Answering:
         kind, data = message.kind, dict(message.data)
         if kind == "diverged":
             raise self._clock_differs(data)
+        if kind == "loop.woke" and not data.get("block") and not self._wakes(data):
+            return Answer(True, None)  # a look that found nothing
         if self._must_hold(kind, data):
             return HOLD
         if kind == "file.read":
             return self._read(data)
+        if kind == "loop.woke":
+            woke = self._match(kind, {"turns": data.get("turns")})
+            assert isinstance(woke, LoopWoke)
+            return self.schedule.arrived(woke)
         record = self._match(kind, data)
         self.effects += 1
         if isinstance(record, ToolCalled):
-            return self._tool(record)
+            return self.schedule.begun(record) if record.call else self._tool(record)
         if isinstance(record, ProcessStarted):
             return self._process(record)
         if kind == "net.connected":
@@ -220,6 +229,11 @@ class Answering:
         if kind == "file.read" and data.get("quiet") and not isinstance(item, FileRead):
             return False
         return item is not None and self.stop_seq is not None and item.seq >= self.stop_seq
+
+    def _wakes(self, data: dict[str, Any]) -> bool:
+        """Whether something was delivered at this look for arrivals."""
+        item = self._peek()
+        return isinstance(item, LoopWoke) and item.turns == data.get("turns")
 
     def _match(self, kind: str, data: dict[str, Any]) -> Event:
         """The next recorded event, which must be what the worker says now."""
@@ -276,6 +290,8 @@ class Answering:
         elif isinstance(item, FileChanged):
             if item.digest is not None:
                 self.copy.put(item.path, item.digest)
+        elif isinstance(item, ToolReturned):
+            self.schedule.returned(item)
         elif not isinstance(item, _IGNORED):
             self.copy.apply(item)
 
@@ -286,7 +302,7 @@ class Answering:
         while self._index < len(self._items):
             item = self._items[self._index]
             self._index += 1
-            if isinstance(item, ToolReturned):
+            if isinstance(item, ToolReturned) and item.cause == call.seq:
                 return Answer(item.ok, item.value if item.ok else item.error)
             self._pass(item)
         raise MissingEffect(f"the log ends before event {call.seq} ({call.name}) was answered", seq=call.seq)

@@ -28,8 +28,12 @@ from coda.log import (
 GC_CODE = -16
 OUTPUT_CODES = (-1, -2)
 ENV_CODE = -14
+SWITCHED_CODE = -18
+PREEMPTED_CODE = -19
 # Stream codes that are not answered one by one: the environment is given whole.
-_UNFED = frozenset((GC_CODE, ENV_CODE, *OUTPUT_CODES))
+_UNFED = frozenset((GC_CODE, ENV_CODE, SWITCHED_CODE, PREEMPTED_CODE, *OUTPUT_CODES))
+# Nor can a worker stand still at them.
+_NO_PLACE = frozenset((GC_CODE, ENV_CODE, SWITCHED_CODE, PREEMPTED_CODE))
 _STREAM_NAMES = {-1: "stdout", -2: "stderr"}
 
 
@@ -225,7 +229,7 @@ class BlockMap:
                 for entry, ident in enumerate(item.ids):
                     if ident >= 0 and not self._units.is_statement(ident):
                         continue
-                    if number >= seq and ident not in (GC_CODE, ENV_CODE):
+                    if number >= seq and ident not in _NO_PLACE:
                         return Place(number, index, entry, ident)
                     number += 1
             elif isinstance(item, Elided):
@@ -322,12 +326,19 @@ def triggers_of(tape: BlockTape, stops: list[Stop]) -> list[tuple[int, list[tupl
 def is_workers(record: Record) -> bool:
     """True for a record that the worker caused by speaking; the others came from the host."""
     kind = record.__struct_config__.tag
-    if kind in ("tool.called", "file.opened", "file.renamed", "process.started", "net.connected"):
+    if kind in (
+        "tool.called",
+        "loop.woke",
+        "file.opened",
+        "file.renamed",
+        "process.started",
+        "net.connected",
+    ):
         return True
     if isinstance(record, Import):
         # Which libraries are new to a worker is no act of the agent's: only its own modules are compared.
         return record.digest is not None
-    if kind in ("ctx.set", "ctx.deleted", "ctx.mutated", "thread.started"):
+    if kind in ("ctx.set", "ctx.deleted", "ctx.mutated", "thread.started", "thread.finished"):
         return True
     cause = getattr(record, "cause", None)
     if kind in ("file.deleted", "file.made"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from coda.runtime.agent import Agent, RunResult, request_digest
+    from coda.runtime.arrivals import Finished, Pending
     from coda.runtime.cells import Cell, split_cells
     from coda.runtime.engine import HOLD, TIMED_OUT, Boundary, Engine
     from coda.runtime.feedback import feedback_text, names_after
@@ -43,10 +44,11 @@ _HOMES = {
     "Agent": "agent", "Answer": "protocol", "BlockResult": "sandbox", "Boundary": "engine",
     "Cell": "cells", "Change": "manifest", "Configure": "protocol", "CtxChange": "sandbox",
     "Done": "protocol", "Engine": "engine", "Entry": "manifest", "ErrorInfo": "sandbox",
-    "FileAccess": "places", "HOLD": "engine", "LOWEST_CODE": "protocol",
+    "FileAccess": "places", "Finished": "arrivals", "HOLD": "engine", "LOWEST_CODE": "protocol",
     "MAX_BLOB_BYTES": "sandbox", "Manifest": "manifest",
     "TIMED_OUT": "engine",
     "ModelClient": "llm", "Mount": "protocol", "Observe": "protocol", "Outcome": "tools",
+    "Pending": "arrivals",
     "Prepare": "protocol", "Prepared": "protocol", "Primitives": "primitives", "Program": "sandbox",
     "Recording": "recording", "Reply": "llm", "Request": "protocol", "Run": "protocol",
     "RunResult": "agent", "Sandbox": "sandbox", "ScriptedLLM": "llm", "Stopped": "protocol",
@@ -73,11 +75,13 @@ __all__ = [
     "Entry",
     "ErrorInfo",
     "FileAccess",
+    "Finished",
     "Manifest",
     "ModelClient",
     "Mount",
     "Observe",
     "Outcome",
+    "Pending",
     "Prepare",
     "Prepared",
     "Primitives",

@@ -16,7 +16,10 @@ import sys
 import time
 from typing import Any, Protocol
 
+import msgspec
+
 from coda.errors import LimitExceeded, SandboxError
+from coda.runtime.arrivals import INTERRUPTED, Pending
 from coda.runtime.protocol import (
     Answer,
     Channel,
@@ -65,7 +68,7 @@ class Boundary(Protocol):
         """An observation with fields."""
 
     def request(self, message: Request) -> Any:
-        """Gives the `Answer`, or `HOLD`."""
+        """Gives the `Answer`, `HOLD`, or a `Pending` that gives it once there is one."""
 
     def raw_output(self, stream: str, data: bytes) -> None:
         """What C code or a child wrote to descriptor 1 or 2."""
@@ -93,6 +96,7 @@ class Engine:
     ) -> None:
         self.configure = configure
         self.held: Request | None = None
+        self._pending: tuple[Pending, int] | None = None
         self._raw: dict[int, str] = {}
         self._selector = selectors.DefaultSelector()
         self._process = self._launch(hash_seed, stdin, new_session)
@@ -179,11 +183,11 @@ class Engine:
         self._channel.send(Resume(live_at is not None, live_at or 0))
         held, self.held = self.held, None
         if held is not None:
-            answer = boundary.request(held)
-            if answer is HOLD:
+            try:
+                self._dispatch(held, boundary)
+            except Held:
                 self.held = held
                 return Stopped(held.data.get("line"), held.data.get("file"))
-            self._channel.send(answer)
         return self._until_done(boundary, timeout_s, block)
 
     def go_live(self, wall_ns: int) -> None:
@@ -219,7 +223,11 @@ class Engine:
 
     def interrupt(self) -> None:
         """Raises KeyboardInterrupt in the worker."""
-        self._process.send_signal(signal.SIGINT)
+        if self._pending is not None:  # it waits for arrivals: no signal need reach it
+            number, self._pending = self._pending[1], None
+            self._say(msgspec.structs.replace(INTERRUPTED, number=number))
+        else:
+            self._process.send_signal(signal.SIGINT)
 
     def _release(self) -> None:
         self._channel.close()
@@ -285,8 +293,11 @@ class Engine:
             answer = boundary.request(message)
             if answer is HOLD:
                 raise Held(message)
-            assert isinstance(answer, Answer)
-            self._say(answer)
+            if isinstance(answer, Pending):
+                self._pending = (answer, message.number)
+            else:
+                assert isinstance(answer, Answer)
+                self._say(msgspec.structs.replace(answer, number=message.number))
         else:
             raise SandboxError(
                 f"the worker failed: {_describe(message)}", detail=getattr(message, "detail", "")
@@ -301,11 +312,35 @@ class Engine:
             wait = None if deadline is None else deadline - time.monotonic()
             if wait is not None and wait <= 0:
                 raise LimitExceeded("time limit reached")
-            for key, _ in self._selector.select(wait):
-                if key.fd == channel.read_fd:
+            for fd in self._ready(self._answer_pending(wait)):
+                if fd == channel.read_fd:
                     channel.fill()
-                else:
-                    self._hear_raw(key.fd, boundary)
+                elif fd in self._raw:
+                    self._hear_raw(fd, boundary)
+
+    def _answer_pending(self, wait: float | None) -> float | None:
+        """Gives a waiting worker what has arrived; gives how long to listen before the next look."""
+        if self._pending is None:
+            return wait
+        pending, number = self._pending
+        answer = pending.take()
+        if answer is not None:
+            self._pending = None
+            self._say(msgspec.structs.replace(answer, number=number))
+            return wait
+        until = pending.wait_s()
+        return until if wait is None else wait if until is None else min(wait, until)
+
+    def _ready(self, wait: float | None) -> list[int]:
+        """Descriptors that have something to say within that time."""
+        bell = self._pending[0].fd if self._pending is not None else None
+        if bell is None:
+            return [key.fd for key, _ in self._selector.select(wait)]
+        self._selector.register(bell, selectors.EVENT_READ)
+        try:
+            return [key.fd for key, _ in self._selector.select(wait)]
+        finally:
+            self._selector.unregister(bell)
 
     def _hear_raw(self, fd: int, boundary: Boundary | None) -> None:
         try:

@@ -15,7 +15,7 @@ import msgspec
 from coda.errors import SandboxError
 
 MAX_MESSAGE_BYTES = 1 << 30
-LOWEST_CODE = -17
+LOWEST_CODE = -19
 # Below the size from which the C library takes fresh pages from the system, each of which costs a fault.
 _READ_BYTES = 1 << 16
 pack = msgspec.msgpack.Encoder().encode
@@ -89,6 +89,8 @@ class Request(_Message, frozen=True):
     kind: str
     data: dict[str, Any]
     t: int
+    number: int = 0
+    """Counts the requests of a worker: an answer to one that was given up is known by it."""
 
 
 class Done(_Message, frozen=True):
@@ -100,6 +102,8 @@ class Done(_Message, frozen=True):
     error: dict[str, Any] | None
     t: int
     dropped: int
+    pending: list[str] = []
+    """Names of tasks and threads that are still under way."""
 
 
 class Stopped(_Message, frozen=True):
@@ -203,6 +207,8 @@ class Answer(_Message, frozen=True):
 
     ok: bool
     value: Any = None
+    number: int = 0
+    """Of the request; set by the engine."""
 
 
 class Inspect(_Message, frozen=True):

@@ -29,17 +29,20 @@ from coda.log import (
     FileWrote,
     Import,
     LimitHit,
+    LoopWoke,
     NetConnected,
     Output,
     ProcessFinished,
     ProcessStarted,
     Table,
+    ThreadFinished,
     ThreadStarted,
     ToolCalled,
     ToolReturned,
     TraceWriter,
     to_envelope,
 )  # fmt: skip
+from coda.runtime.arrivals import Arrivals, Finished, Pending
 from coda.runtime.entries import Known
 from coda.runtime.manifest import Change, Manifest
 from coda.runtime.places import FileAccess
@@ -50,10 +53,12 @@ from coda.runtime.workspace import Workspace
 STDOUT, STDERR = -1, -2
 Echo = Callable[[str, bytes], None]
 ToolRunner = Callable[[str, list[Any], dict[str, Any], "Recording"], Outcome]
+BesideRunner = Callable[[str, list[Any], dict[str, Any]], Outcome]
 
 _PLAIN: dict[str, type[Event]] = {
     "file.listed": FileListed,
     "thread.started": ThreadStarted,
+    "thread.finished": ThreadFinished,
     "limit.hit": LimitHit,
     "ctx.set": CtxSet,
     "ctx.deleted": CtxDeleted,
@@ -76,6 +81,7 @@ class Recording:
         writer: where to.
         workspace: the files that agent code works on.
         run_tool: performs a call of a tool or primitive.
+        run_beside: performs one on a thread beside others, and gives what it did to files with the outcome.
         effects: effect of each tool by name (`pure`, `read`, `act`).
         line_limit: line events of a block after which the rest are elided.
         echo: shows output as it comes (stream, bytes); None shows nothing.
@@ -88,6 +94,7 @@ class Recording:
         workspace: Workspace,
         *,
         run_tool: ToolRunner,
+        run_beside: BesideRunner | None = None,
         effects: Mapping[str, str],
         line_limit: int,
         echo: Echo | None = None,
@@ -102,7 +109,9 @@ class Recording:
         self.lines_in_block = 0
         self.written: dict[str, str | None] = {}
         """Digest of each file that was written so far; None for one that was deleted."""
+        self.arrivals = Arrivals()
         self._run_tool = run_tool
+        self._run_beside = run_beside
         self._effects = effects
         self._line_limit = line_limit
         self._echo = echo
@@ -302,11 +311,15 @@ class Recording:
 
     # --- requests ------------------------------------------------------------------------------
 
-    def request(self, message: Request) -> Answer:
+    def request(self, message: Request) -> Answer | Pending:
         """Writes an act's intent, does what there is to do in the host, and answers."""
         kind, data = message.kind, dict(message.data)
         if kind == "tool.called":
-            return self.call_tool(_convert(ToolCalled, data, message.t))
+            call = _convert(ToolCalled, data, message.t)
+            assert isinstance(call, ToolCalled)
+            return self.begin_call(call) if call.call else self.call_tool(call)
+        if kind == "loop.woke":
+            return self.arrived(data)
         if kind in _FILE_ACTS:
             return self._file_act(kind, data, message.t)
         if kind == "process.started":
@@ -319,9 +332,14 @@ class Recording:
             return Answer(True)
         raise SandboxError(f"the worker asked for {kind!r}, which nobody knows")
 
-    def call_tool(self, call: Event) -> Answer:
+    def call_tool(self, call: ToolCalled) -> Answer:
         """Performs a call: intent, act, what it did to files, result."""
-        assert isinstance(call, ToolCalled)
+        seq, outcome = self.perform(call)
+        self.finish_call(call, seq, outcome)
+        return Answer(outcome.ok, outcome.value if outcome.ok else outcome.error)
+
+    def perform(self, call: ToolCalled) -> tuple[int, Outcome]:
+        """Performs a call: intent, act, what it did to files; gives the call's seq and what came of it."""
         effect = self._effects.get(call.name)
         if effect is None:
             raise SandboxError(f"the worker called {call.name!r}, which was never declared")
@@ -332,8 +350,49 @@ class Recording:
         outcome = self._run_tool(call.name, list(call.args), dict(call.kwargs), self)
         if effect == "act" and not self._told:
             self.sync(by="tool", cause=seq)
-        self.finish_call(call, seq, outcome)
-        return Answer(outcome.ok, outcome.value if outcome.ok else outcome.error)
+        return seq, outcome
+
+    def begin_call(self, call: ToolCalled) -> Answer:
+        """Writes the intent of a call that others may overlap, and starts it."""
+        if call.name not in self._effects:
+            raise SandboxError(f"the worker called {call.name!r}, which was never declared")
+        if self._effects[call.name] == "act" and self._opened:
+            self.sync(by="agent")
+        seq = self.writer.append(call)
+        run = self._run_beside
+        assert run is not None
+        self.arrivals.begin(call.call, seq, call, lambda: run(call.name, list(call.args), dict(call.kwargs)))
+        return Answer(True)
+
+    def arrived(self, data: dict[str, Any], *, end: Callable[[Finished], None] | None = None) -> Pending:
+        """The worker asks what has arrived: it stands still, so that nobody else touches files now.
+
+        Args:
+            data: what it said.
+            end: writes the end of a call; None: what it did to files, and its result.
+        """
+        turns = data.get("turns")
+        if type(turns) is not int:
+            raise SandboxError("the worker asked for arrivals without counting its turns")
+
+        def deliver(ended: list[Finished], timers: list[int], waited_ns: int) -> None:
+            for each in ended:
+                (end or self._end_call)(each)
+            calls = tuple(each.number for each in ended)
+            self.writer.append(LoopWoke(calls=calls, timers=tuple(timers), turns=turns, waited_ns=waited_ns))
+
+        try:
+            return Pending(self.arrivals, data, deliver)
+        except (TypeError, ValueError) as error:
+            raise SandboxError(f"the worker told of timers that are none: {error}") from error
+
+    def _end_call(self, ended: Finished) -> None:
+        self._told = False
+        for access in ended.outcome.files:
+            self.note_file(access, ended.seq)
+        if self._effects[ended.call.name] == "act" and not self._told:
+            self.sync(by="tool", cause=ended.seq)
+        self.finish_call(ended.call, ended.seq, ended.outcome)
 
     def finish_call(self, call: ToolCalled, seq: int, outcome: Outcome, *, assumed: bool = False) -> None:
         """Writes a call's result."""

@@ -7,11 +7,13 @@ an exception of ours.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import platform
 import secrets
 import sys
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -168,6 +170,8 @@ class Sandbox:
         self._max_blob_bytes = max_blob_bytes
         self._tools: dict[str, Tool] = {tool.name: tool for tool in as_tools(tools)}
         self._runner = AsyncRunner()
+        self._beside = threading.local()
+        self._one_primitive = threading.Lock()
         self.writer = self._open_trace(trace, runs, force, durability, on_append)
         self._primitives: Primitives | None = None
         if primitives and kind != "exec":
@@ -240,6 +244,7 @@ class Sandbox:
             writer,
             workspace,
             run_tool=self._run_tool,
+            run_beside=self._run_beside,
             effects={name: tool.effect for name, tool in self._tools.items()},
             line_limit=line_limit,
             echo=echo,
@@ -392,7 +397,12 @@ class Sandbox:
         state = "lost" if gone else "kept"
         last = writer.append(
             BlockFinished(
-                block=block, outcome=done.outcome, state=state, lines=recording.lines_in_block, code=done.code
+                block=block,
+                outcome=done.outcome,
+                state=state,
+                lines=recording.lines_in_block,
+                code=done.code,
+                pending=tuple(done.pending),
             )
         )
         recording.block = None
@@ -431,8 +441,21 @@ class Sandbox:
         self._call = recording.writer.next_seq - 1
         return invoke(self._tools[name], args, kwargs, runner=self._runner)
 
+    def _run_beside(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> Outcome:
+        """Performs a call on a thread beside others; primitives, which share a shell and a root, in turn."""
+        tool = self._tools[name]
+        files: list[FileAccess] = []
+        self._beside.files = files
+        with self._one_primitive if tool.origin == "primitive" else contextlib.nullcontext():
+            outcome = invoke(tool, args, kwargs, runner=self._runner)
+        return outcome._replace(files=tuple(files))
+
     def _note_file(self, access: FileAccess) -> None:
-        self.recording.note_file(access, self._call)
+        beside: list[FileAccess] | None = getattr(self._beside, "files", None)
+        if beside is not None:
+            beside.append(access)
+        else:
+            self.recording.note_file(access, self._call)
 
     # --- the end -------------------------------------------------------------------------------
 
@@ -444,6 +467,7 @@ class Sandbox:
             if self._primitives is not None:
                 self._primitives.close()
             self._runner.close()
+            self.recording.arrivals.close()
             self.engine.close()
             self.writer.append(RunFinished(outcome=outcome, text=text, code=code, dropped=self._dropped))
         finally:

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, overload
 from coda.errors import UsageError
 from coda.log import RecordValue, ToolDeclared, from_envelope, to_envelope
 from coda.runtime.coroutines import AsyncRunner
+from coda.runtime.places import FileAccess
 from coda.runtime.signatures import signature_text
 
 EFFECTS = ("pure", "read", "act")
@@ -180,6 +181,8 @@ class Outcome(NamedTuple):
     """`{"type", "mro", "message", "args"}` of the exception."""
     changed: tuple[str, ...] = ()
     """Arguments that the tool changed in place; agent code does not see that."""
+    files: tuple[FileAccess, ...] = ()
+    """What a primitive that ran beside others did to files, to be written down with its result."""
 
 
 def invoke(

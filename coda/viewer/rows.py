@@ -31,6 +31,7 @@ from coda.log import (
     LimitHit,
     LlmRequested,
     LlmResponded,
+    LoopWoke,
     NetConnected,
     Note,
     Output,
@@ -40,6 +41,7 @@ from coda.log import (
     RunResumed,
     RunStarted,
     Signal,
+    ThreadFinished,
     ThreadStarted,
     ToolCalled,
     ToolDeclared,
@@ -184,7 +186,14 @@ def _coded(moment: Moment) -> Describe:
         return Span("▌", tone), (Span(_printed(moment.value), tone),)
     if moment.type == "gc":
         return Span("·", "faint"), (Span("garbage collection", "faint"),)
+    if moment.type in ("thread.switched", "thread.preempted"):
+        return Span("·", "faint"), (Span(f"{moment.type} {moment.value}", "faint"),)
     return _observed(moment.name or "", moment.value)
+
+
+def _woke(record: LoopWoke) -> str:
+    calls = [f"call {number}" for number in record.calls]
+    return "woke for " + ", ".join([*calls, *(f"timer {number}" for number in record.timers)])
 
 
 def _observed(name: str, value: Any) -> Describe:
@@ -361,7 +370,12 @@ _MAKERS: dict[type, Callable[[Any], Describe]] = {
     Effect: lambda r: _observed(r.name, r.value),
     NetConnected: lambda r: (Span("◦", "effect"), (Span(f"connect {clean(r.address)}", "effect"),)),
     Signal: lambda r: (Span("!", "warn"), (Span(f"signal {clean(r.name)}", "warn"),)),
+    LoopWoke: lambda r: (Span("◦", "effect"), (Span(_woke(r), "effect"),)),
     ThreadStarted: lambda r: (Span("◦", "effect"), (Span("thread ", "effect"), Span(clean(r.name), "text"))),
+    ThreadFinished: lambda r: (
+        Span("◦", "effect"),
+        (Span("thread ended ", "effect"), Span(clean(r.name), "text")),
+    ),
     RunResumed: lambda r: (Span("!", "warn"), (Span("writing went on after a crash", "warn"),)),
     FileListed: lambda r: _file("list", r),
     FileChanged: lambda r: _file("changed outside", r, _size(r.size), "warn"),

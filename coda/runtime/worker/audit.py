@@ -43,6 +43,7 @@ class Audit:
         self._fstat = os.fstat
         self._seen: dict[str, tuple[int, int, int, int]] = {}
         self._threads = False
+        self._marked: set[str] = set()
         self._handlers: dict[str, Callable[..., None]] = {
             "open": self._on_open,
             "os.listdir": self._on_list,
@@ -223,13 +224,12 @@ class Audit:
             text = os.fsdecode(address) if isinstance(address, (str, bytes)) else str(type(address).__name__)
         self._act("net.connected", {"address": text})
 
-    def on_asyncio(self, _module: Any) -> None:
-        """Agent code brought an event loop in: the order of its turns is not in the log."""
-        if self.active:
-            detail = (
-                "agent code uses asyncio: tasks that become ready together may run in another order on replay"
-            )
-            self._note("limit.hit", {"what": "asyncio", "detail": detail})
+    def mark(self, what: str, detail: str) -> None:
+        """Tells, once for each thing, that a replay will not be faithful from here on."""
+        if self.active and what not in self._marked:
+            self._marked.add(what)
+            with self._recorder.quiet():
+                self._note("limit.hit", {"what": what, "detail": detail})
 
     def _on_thread(self, function: Any) -> None:
         if not self.active or self._recorder.busy():

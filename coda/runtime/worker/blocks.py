@@ -24,6 +24,7 @@ import msgspec
 
 from coda.runtime.instrument import compile_unit
 from coda.runtime.protocol import Done, Prepare, Prepared, Run
+from coda.runtime.worker.baton import Baton
 from coda.runtime.worker.endings import (
     agents_part,
     describe,
@@ -68,6 +69,7 @@ class Blocks:
         *,
         level: str,
         value_limit: int,
+        baton: Baton,
         pristine: Callable[[bool], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._recorder = recorder
@@ -79,6 +81,7 @@ class Blocks:
         self._prepared: dict[int, Unit] = {}
         self._next_id = 0
         self._loop: Any = None
+        self._baton = baton
         self._actions: dict[str, Any] = {}
         self._steps: tuple[int, Iterator[None]] | None = None
         self._tracing: tuple[Any, Any] = (sys.gettrace(), sys.getprofile())
@@ -238,7 +241,16 @@ class Blocks:
         recorder.drain()  # first: the host writes while we collect
         gc.collect()
         recorder.drain()
-        return Done(message.block, outcome, code, error, recorder.now(), recorder.dropped)
+        return Done(message.block, outcome, code, error, recorder.now(), recorder.dropped, self._under_way())
+
+    def _under_way(self) -> list[str]:
+        """Names of the tasks and threads that have not ended with the block."""
+        with self._recorder.quiet():
+            names = [strand.name for number, strand in self._baton.strands.items() if number]
+            tasks = sys.modules.get("asyncio.tasks")
+            if self._loop is not None and tasks is not None:
+                names += sorted(task.get_name() for task in tasks.all_tasks(self._loop))
+        return names
 
     def _execute(
         self, unit: Unit, *, program: bool, last: bool

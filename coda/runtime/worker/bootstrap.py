@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from typing import Any, NoReturn
 
 from coda.runtime.protocol import (
@@ -27,10 +28,13 @@ from coda.runtime.protocol import (
     ToWorker,
 )  # fmt: skip
 from coda.runtime.worker.audit import Audit
+from coda.runtime.worker.baton import Baton
 from coda.runtime.worker.blocks import Blocks, new_main_module
 from coda.runtime.worker.endings import plain_traceback
+from coda.runtime.worker.inbox import Clock, Inbox
 from coda.runtime.worker.inspector import Inspector
 from coda.runtime.worker.isolation import Isolation, fence, isolate
+from coda.runtime.worker.loop import Loops
 from coda.runtime.worker.modules import AgentFinder
 from coda.runtime.worker.names import Ctx, Stub, describe_exception, note_mutations
 from coda.runtime.worker.ownership import Finder, Ownership
@@ -88,6 +92,9 @@ class Worker:
         self.recorder.handle = self.inspector.handle
         self.feed = Feed(self.recorder, self.inspector.stop)
         self.shims = Shims(self.recorder, self.feed, seed=config.random_seed, replaying=replaying)
+        real_clock = time.monotonic
+        self.inbox = Inbox(self.recorder, Clock(_recorded_clock), real_clock)
+        self.baton = Baton(self.recorder, self.inbox)
         self.processes = Processes(self.recorder, self.units)
         self.blocks = Blocks(
             self.recorder,
@@ -96,6 +103,7 @@ class Worker:
             level=config.level,
             value_limit=config.value_limit,
             pristine=ownership.pristine,
+            baton=self.baton,
         )
         self.inspector.steps = self.blocks.steps_so_far
         self.blocks.set_actions({"stop": self.inspector.stop, "gc": self.recorder.collect})
@@ -132,7 +140,7 @@ class Worker:
             0,
             AfterImport(
                 self.shims,
-                {"subprocess": self.processes.adapt, "asyncio.base_events": self.audit.on_asyncio},
+                {"subprocess": self.processes.adapt, **Loops(self.baton, self.audit.mark).hooks()},
             ),
         )
         folders = [config.root]
@@ -176,7 +184,7 @@ class Worker:
             return []
         space = self.module.__dict__
         for declared in self.config.tools:
-            space[declared["name"]] = Stub(declared, self.recorder, self.units)
+            space[declared["name"]] = Stub(declared, self.recorder, self.units, self.baton)
         space["ctx"] = self.ctx
         names = [declared["name"] for declared in self.config.tools] + ["ctx"]
         self.inspector.bound.update(names)
@@ -224,6 +232,11 @@ def _isolated(config: Configure) -> Isolation:
         held = Isolation([], [])
     os.chdir(config.cwd)
     return held
+
+
+def _recorded_clock() -> float:
+    # Looked up when it is asked: what the module holds now is not the shim yet.
+    return time.monotonic()
 
 
 def _keep_memory() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from coda.log import RecordValue, first_inexact, from_envelope, is_exact, to_envelope, type_name
+from coda.runtime.worker.baton import Baton
 from coda.runtime.worker.recorder import Recorder
 from coda.runtime.worker.units import Units
 
@@ -106,13 +107,14 @@ def note_mutations(ctx: Ctx) -> None:
 class Stub:
     """A tool as agent code sees it."""
 
-    def __init__(self, declared: dict[str, Any], recorder: Recorder, units: Units) -> None:
+    def __init__(self, declared: dict[str, Any], recorder: Recorder, units: Units, baton: Baton) -> None:
         self.__name__ = self.__qualname__ = declared["name"]
         self.__doc__ = declared.get("doc") or None
         self.__module__ = "__main__"
         self.__text_signature__ = declared.get("signature")
         self._recorder = recorder
         self._units = units
+        self._baton = baton
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the tool in the host, by value."""
@@ -124,11 +126,17 @@ class Stub:
                 "kwargs": {name: self._argument(value, name) for name, value in kwargs.items()},
                 **self._units.where(),
             }
-        answer = recorder.request("tool.called", data)
-        with recorder.quiet():
-            if answer.ok:
-                return _with_fields(from_envelope(answer.value))
-            error = rebuild_exception(answer.value)
+        if self._baton.is_alone:
+            answer = recorder.request("tool.called", data)
+            return self._give(answer.ok, answer.value)
+        return self._give(*self._baton.call(data))
+
+    def _give(self, ok: bool, value: Any) -> Any:
+        """The result of a call, or its exception."""
+        with self._recorder.quiet():
+            if ok:
+                return _with_fields(from_envelope(value))
+            error = rebuild_exception(value)
         raise error
 
     def _argument(self, value: Any, name: int | str) -> Any:

@@ -88,6 +88,7 @@ class Recorder:
         self._running = False
         self._may_collect = False
         self._looking = False
+        self._asked = 0
 
     # --- threads -------------------------------------------------------------------------------
 
@@ -243,12 +244,14 @@ class Recorder:
         if self._looking:
             raise PermissionError(f"nothing crosses the boundary while the state is looked at: {kind}")
         with self._asking:
-            self.send(Request(kind, data, self.now()))
+            self._asked = number = self._asked + 1
+            self.send(Request(kind, data, self.now(), number))
             while True:
                 message = self.receive()
-                if isinstance(message, Answer):
+                if not isinstance(message, Answer):
+                    self.handle(message)
+                elif message.number == number:  # else to a request that an interrupt broke off
                     return message
-                self.handle(message)
 
     def receive(self) -> Any:
         """Waits for the host's next message; a host that is gone ends the worker."""

@@ -25,6 +25,7 @@ from coda.log import (
     LimitHit,
     LlmRequested,
     LlmResponded,
+    LoopWoke,
     NetConnected,
     Note,
     Output,
@@ -34,6 +35,7 @@ from coda.log import (
     RunResumed,
     SandboxStarted,
     Signal,
+    ThreadFinished,
     ThreadStarted,
     ToolCalled,
     ToolDeclared,
@@ -95,7 +97,9 @@ def everything_trace(path: Path) -> Path:
         out.append(Output(stream="stderr", text="x"))
         out.append(LimitHit(what="threads", detail="two"))
         out.append(Signal(name="SIGALRM"))
-        out.append(ThreadStarted(name="t"))
+        out.append(ThreadStarted(name="t", thread=1))
+        out.append(LoopWoke(timers=(1,), turns=1))
+        out.append(ThreadFinished(name="t", thread=1))
         out.append(Note(text="remark"))
         out.append(ExceptionRaised(kind="E", message=SECRET, traceback=LONG))
         out.append(BlockFinished(block=1, outcome="exited", lines=10, code=3))

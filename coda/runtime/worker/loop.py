@@ -1,0 +1,200 @@
+"""The event loop of agent code: asyncio's own, except for how it waits and what the time is.
+
+Guarantee: callbacks become ready in an order that follows from the program and from the arrivals in the
+log. Timers fire when the log says so and not when a clock does; tasks and futures hash by the order of their
+making, so sets of them keep one order; `as_completed` makes its tasks in the order that it is given them.
+Sockets and child processes on the loop work, and are marked: a replay cannot answer them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from coda.runtime.worker.baton import Baton
+from coda.runtime.worker.inbox import Timer
+
+_BUSY_TURNS = 50
+"""After so many turns in which something was always ready, arrivals are looked for all the same."""
+_OPEN_SECONDS = 0.01
+"""A loop that waits for descriptors looks for other arrivals this often."""
+_OUTSIDE = "agent code woke its event loop from a thread that is not its own: a replay cannot know when"
+_OPEN = "agent code uses sockets or child processes on its event loop: a replay cannot answer them"
+
+
+class Loops:
+    """Gives `asyncio` our loop, futures and tasks, module by module, as they are imported.
+
+    Args:
+        baton: gives turns.
+        mark: told in a sentence of what cannot be replayed.
+    """
+
+    def __init__(self, baton: Baton, mark: Callable[[str, str], None]) -> None:
+        self._baton = baton
+        self._mark = mark
+        self._serial = itertools.count(1)
+
+    def hooks(self) -> dict[str, Callable[[Any], None]]:
+        """What to do with which module once it has been imported."""
+        return {
+            "asyncio.futures": self._adapt_futures,
+            "asyncio.tasks": self._adapt_tasks,
+            "asyncio.unix_events": self._adapt_events,
+        }
+
+    def _adapt_futures(self, futures: Any) -> None:
+        futures.Future = futures._CFuture = _serial(futures.Future, self._serial)
+
+    def _adapt_tasks(self, tasks: Any) -> None:
+        tasks.Task = tasks._CTask = _serial(tasks.Task, self._serial)
+        if hasattr(tasks, "create_eager_task_factory"):
+            tasks.eager_task_factory = tasks.create_eager_task_factory(tasks.Task)
+        tasks.as_completed = _ordered(tasks)
+
+    def _adapt_events(self, events: Any) -> None:
+        loop = _loop_class(events.SelectorEventLoop, self._baton, self._mark)
+        events.SelectorEventLoop = events._UnixSelectorEventLoop = loop
+        events.DefaultEventLoopPolicy._loop_factory = loop
+        if hasattr(events, "EventLoop"):
+            events.EventLoop = loop
+
+
+def _serial(real: Any, numbers: itertools.count[int]) -> Any:
+    """A class of futures whose hash is the order of their making, not an address."""
+
+    class Serial(real):  # type: ignore[misc]  # a class of asyncio, known only here
+        __slots__ = ("_coda_number",)
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            self._coda_number = next(numbers)  # first: a task puts itself into a set
+            super().__init__(*args, **kwargs)
+
+        def __hash__(self) -> int:
+            return self._coda_number
+
+    return _named(Serial, real)
+
+
+def _named(made: Any, real: Any) -> Any:
+    for name in ("__name__", "__qualname__", "__module__", "__doc__"):
+        setattr(made, name, getattr(real, name))
+    return made
+
+
+def _ordered(tasks: Any) -> Any:
+    """`as_completed` that makes tasks of what it is given in that order."""
+    real = tasks.as_completed
+
+    def in_order(fs: Any) -> Any:
+        if tasks.futures.isfuture(fs) or tasks.coroutines.iscoroutine(fs):
+            return fs  # it raises
+        loop = tasks.events.get_event_loop()
+        return [tasks.ensure_future(each, loop=loop) for each in dict.fromkeys(fs)]
+
+    if sys.version_info >= (3, 13):
+
+        def as_completed(fs: Any, *, timeout: Any = None) -> Any:
+            return real(in_order(fs), timeout=timeout)
+
+    else:
+
+        def as_completed(fs: Any, *, timeout: Any = None) -> Any:
+            yield from real(in_order(fs), timeout=timeout)
+
+    return _named(as_completed, real)
+
+
+class _Waiting:
+    """What the event loop does in another way than the interpreter's own, which is its base."""
+
+    _coda_baton: Baton
+    _coda_mark: Callable[[str, str], None]
+    _coda_library: str
+    """Folder of asyncio: what asks for the time from there is not the agent."""
+    _ready: Any
+    _scheduled: Any
+    _selector: Any
+    _stopping: bool
+    _process_events: Any
+
+    def __init__(self, selector: Any = None) -> None:
+        super().__init__(selector)  # type: ignore[call-arg]  # of the base
+        self._coda_timers: dict[int, Timer] = {}
+        self._coda_turns = 0
+        self._coda_own = len(self._selector.get_map())
+
+    def time(self) -> float:
+        """Seconds; what asyncio itself asks stands still while nothing is waited for."""
+        clock = self._coda_baton.inbox.clock
+        if sys._getframe(1).f_code.co_filename.startswith(self._coda_library):
+            return clock.now()
+        return clock.read()
+
+    def call_at(self, when: Any, callback: Any, *args: Any, context: Any = None) -> Any:
+        """Calls back at that time of the loop."""
+        handle = super().call_at(when, callback, *args, context=context)  # type: ignore[misc]  # of the base
+        self._scheduled.clear()  # it holds this one alone: the inbox has the others
+        inbox = self._coda_baton.inbox
+
+        def fire() -> None:
+            self._coda_timers.pop(id(handle), None)
+            handle._scheduled = False
+            self._ready.append(handle)
+
+        self._coda_timers[id(handle)] = inbox.start_timer(handle.when() - inbox.clock.now(), fire)
+        return handle
+
+    def _timer_handle_cancelled(self, handle: Any) -> None:
+        timer = self._coda_timers.pop(id(handle), None)
+        if timer is not None:
+            self._coda_baton.inbox.cancel(timer)
+
+    def _write_to_self(self) -> None:
+        if not self._coda_baton.is_mine():
+            self._coda_mark("threads", _OUTSIDE)
+
+    def _coda_can_run(self) -> bool:
+        return bool(self._ready) or self._stopping
+
+    def _run_once(self) -> None:
+        ready = self._ready
+        if len(self._selector.get_map()) > self._coda_own:
+            self._coda_select()
+        elif not ready and not self._stopping:
+            self._coda_turns = 0
+            self._coda_baton.wait(self._coda_can_run)
+        else:
+            self._coda_turns += 1
+            if self._coda_turns >= _BUSY_TURNS:
+                self._coda_turns = 0
+                self._coda_baton.breathe()
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
+        handle = None
+
+    def _coda_select(self) -> None:
+        """Waits for descriptors too, as the interpreter's own loop does."""
+        self._coda_mark("asyncio", _OPEN)
+        seconds = 0.0 if self._coda_can_run() else _OPEN_SECONDS
+        due = self._coda_baton.inbox.next_due()
+        if due is not None:
+            seconds = max(0.0, min(seconds, due))
+        self._process_events(self._selector.select(seconds))
+        self._coda_baton.breathe()
+
+
+def _loop_class(real: Any, baton: Baton, mark: Callable[[str, str], None]) -> Any:
+    """The event loop, on what the interpreter's own is."""
+    module = sys.modules[real.__module__]
+    own = {
+        "_coda_baton": baton,
+        "_coda_mark": staticmethod(mark),
+        "_coda_library": os.path.dirname(module.__file__ or "") + os.sep,
+    }
+    return _named(type(real.__name__, (_Waiting, real), own), real)
