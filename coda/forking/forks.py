@@ -126,7 +126,7 @@ def fork(
         where = _call_position(opened, where)
     with Session(opened, trust=trust) as session:
         where = counted(opened, where, trust=trust)
-        session.run_to(where)
+        session.run_to(where, onward=not sets and result is UNSET)
         changes = _apply(session, sets, result, new=new)
         run = _Fork(session, where, changes, out=out, runs=runs, force=force, command=command)
         try:

@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     from coda.log.sites import Group, Sites, analyse, bodies, first_line_of, has_docstring, is_silent
     from coda.log.tables import Binding, Statement, Table
     from coda.log.traceevent import Stored, TraceEvent
-    from coda.log.units import StatementInfo, UnitInfo, Units, unit_from
+    from coda.log.units import StatementInfo, UnitInfo, Units, unit_covering, unit_from
     from coda.log.values import (
         BlobRef,
         Opaque,
@@ -115,7 +115,7 @@ _HOMES = {
     "locate": "runs", "mask": "display", "mask_data": "display", "new_run_id": "runs",
     "open_trace": "reader", "render": "rendering", "run_directory": "runs", "run_info": "listing",
     "sanitise": "display", "summarise": "values", "tag_of": "events", "to_envelope": "values",
-    "type_name": "values", "unit_from": "units",
+    "type_name": "values", "unit_covering": "units", "unit_from": "units",
     "FoundKey": "keys", "Key": "keys", "families": "listing", "find_key": "keys", "is_own": "seals",
     "key_path": "keys",
 }  # fmt: skip
@@ -232,6 +232,7 @@ __all__ = [
     "tag_of",
     "to_envelope",
     "type_name",
+    "unit_covering",
     "unit_from",
 ]
 

@@ -15,7 +15,7 @@ from coda.errors import LogError
 from coda.log.display import mask_data
 from coda.log.events import Lines, Output, Unknown
 from coda.log.records import Event
-from coda.log.units import StatementInfo, UnitInfo, Units
+from coda.log.units import StatementInfo, UnitInfo, Units, unit_covering
 
 _COMMON: Final = ("seq", "type", "t", "run", "block", "turn", "file", "line", "function", "cause")
 _HIDDEN: Final = frozenset({*_COMMON, "ids", "vals"})
@@ -78,7 +78,7 @@ class TraceEvent(msgspec.Struct, frozen=True, eq=False):
             return ""
         unit = self.unit
         if unit is None and self.units is not None:
-            unit = next((unit for unit in self.units if unit.covers(self.file, self.line, self.block)), None)
+            unit = unit_covering(self.units, self.file, self.line, self.block)
         return unit.text(self.line).strip() if unit is not None else ""
 
     def statement_of(self, stored: Stored) -> StatementInfo | None:

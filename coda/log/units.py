@@ -81,11 +81,9 @@ class UnitInfo:
             return ""
         return "\n".join(self._lines[start : (end_line or line) - self.first_line + 1])
 
-    def covers(self, file: str | None, line: int, block: int | None) -> bool:
-        """Tells whether a line that ran in a block is one of this unit's."""
-        if file != self.file or (self.block is not None and block is not None and self.block != block):
-            return False
-        return self.first_line <= line and (self.block is None or bool(self.text(line)))
+    def covers(self, file: str | None, line: int) -> bool:
+        """Tells whether a line is one of this unit's."""
+        return file == self.file and self.first_line <= line and (self.block is None or bool(self.text(line)))
 
     def statement(self, id: int) -> StatementInfo:
         """Gives what the table says of a statement, or of the statement that a binding belongs to."""
@@ -126,6 +124,21 @@ def unit_from(record: Record | Unknown, fetch: Callable[[str], bytes]) -> UnitIn
 
         return UnitInfo(record.table, record.path or record.module, first_line=1, block=None, source=source)
     return None
+
+
+def unit_covering(
+    units: Iterable[UnitInfo], file: str | None, line: int, block: int | None
+) -> UnitInfo | None:
+    """Gives the unit of a line that ran in a block: that block's, else the last module's or earlier block's."""
+    found: UnitInfo | None = None
+    for unit in units:
+        if not unit.covers(file, line):
+            continue
+        if unit.block is not None and unit.block == block:
+            return unit
+        if found is None or unit.block is None or block is None or unit.block < block:
+            found = unit
+    return found
 
 
 class Units:

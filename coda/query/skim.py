@@ -25,6 +25,7 @@ from coda.log import (
     TurnFinished,
     TurnStarted,
     UnitInfo,
+    unit_covering,
 )
 from coda.query.walk import unit_from
 
@@ -150,9 +151,7 @@ class Skimmer:
         file, number = getattr(record, "file", None), getattr(record, "line", None)
         unit = None
         if number is not None:
-            unit = next(
-                (unit for unit in reversed(self.units) if unit.covers(file, number, self.block)), None
-            )
+            unit = unit_covering(self.units, file, number, self.block)
         return TraceEvent(
             seq=record.seq, type=line.kind, t=record.t, run=trace.run, block=self.block, turn=self.turn,
             file=file, line=number, function=getattr(record, "function", None),

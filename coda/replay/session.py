@@ -33,7 +33,15 @@ from coda.log import (
 from coda.replay.answering import Answering
 from coda.replay.compare import Matcher
 from coda.replay.private import PrivateCopy
-from coda.replay.tape import BlockMap, BlockTape, Stop, block_tapes, feed_of, triggers_of
+from coda.replay.tape import (
+    BlockMap,
+    BlockTape,
+    Stop,
+    block_tapes,
+    collections_of,
+    feed_of,
+    triggers_of,
+)  # fmt: skip
 from coda.runtime import MAX_BLOB_BYTES, Configure, Done, Engine, Prepare, Run, Stopped
 
 LAYERS_OF_KERNEL = frozenset(
@@ -84,6 +92,7 @@ class Session:
         self._forks: list[tuple[ForkApplied, Stop | None]] = []
         self._loose: list[Event] = []
         self._count_to: int | None = None
+        self._target: Stop | None = None
         self._asked: int | None = None
         self.flags = 0
         self._tapes: Iterator[BlockTape | Event] = block_tapes(trace)
@@ -175,8 +184,12 @@ class Session:
         count: int = self.engine.inspect("steps") if self.stopped is not None else 0
         return count
 
-    def run_to(self, position: Position | None) -> None:
+    def run_to(self, position: Position | None, *, onward: bool = False) -> None:
         """Replays to a position, or to the end of the log when None.
+
+        Args:
+            position: where to stand still.
+            onward: `go_on` will follow, so what comes after the position is watched too.
 
         Raises:
             Diverged: the replay did something else than the log.
@@ -184,6 +197,10 @@ class Session:
         """
         self.boundary.stop_seq = None
         self._asked = None if position is None else position.seq
+        self._watch(position, onward=onward or position is None)
+        self._run_tapes(position)
+
+    def _run_tapes(self, position: Position | None) -> None:
         for tape in self._tapes:
             if isinstance(tape, BlockTape):
                 if position is not None and position.seq <= tape.started.seq and not position.is_counted:
@@ -197,6 +214,10 @@ class Session:
                         position=position.text,
                     )
                 if position is not None and position.seq <= tape.end_seq:
+                    if self._target is not None:
+                        raise ReplayError(
+                            f"the replay of block {tape.started.block} did not come to {position}"
+                        )
                     self.at_seq = position.seq
                     self.tail = [record for record in _after(tape) if record.seq >= position.seq]
                     return
@@ -215,14 +236,18 @@ class Session:
         self._tapes = chain([tape], self._tapes)
 
     def go_on(self) -> None:
-        """Goes on from where the session stands, unchanged, to the end of the log. Raises as `run_to`."""
+        """Goes on from where `run_to(..., onward=True)` left it, unchanged, to the end of the log.
+
+        Raises as `run_to`.
+        """
         self.boundary.stop_seq = None
         if self.stopped is not None and self.block is not None:
             self.stopped = None
             heard = self._guarded(lambda: self.engine.resume(self.boundary))
             if self._hear(self.block, heard, None):
                 raise ReplayError("the replay stopped twice")
-        self.run_to(None)
+        self._asked = None
+        self._run_tapes(None)
 
     def _run_block(self, tape: BlockTape, position: Position | None) -> bool:
         """Runs one block; True when it stands still at the position."""
@@ -231,15 +256,12 @@ class Session:
             self._refuse(tape)
             return False
         self._refuse_endless(tape, position)
-        where = BlockMap(tape, self.units)
         forks = [item for item in tape.items if isinstance(item, ForkApplied)]
-        stops = [where.stop_at(self._place_of(item, tape)) for item in forks]
-        target = None
-        if position is not None and position.seq < tape.end_seq:
-            target = where.stop_at(position)
-            if target is not None and target.steps is None:
-                self.boundary.stop_seq = target.seq
-        self._prepare(tape, [*stops, target])
+        stops, target = self._stops_in(tape, position)
+        if target is not None and target.steps is None:
+            self.boundary.stop_seq = target.seq
+        self._target = target
+        self._prepare(tape)
         self.boundary.begin(tape)
         self._forks = list(zip(forks, stops, strict=True))
         heard = self._guarded(lambda: self.engine.run(self._run_message(tape, stops, target), self.boundary))
@@ -268,6 +290,37 @@ class Session:
         self._finish_block(tape, heard)
         return False
 
+    def _stops_in(self, tape: BlockTape, position: Position | None) -> tuple[list[Stop | None], Stop | None]:
+        """Where a block's worker is to stand still: for each recorded fork in it, and for the position."""
+        where = BlockMap(tape, self.units)
+        forks = [item for item in tape.items if isinstance(item, ForkApplied)]
+        stops = [where.stop_at(self._place_of(item, tape)) for item in forks]
+        inside = position is not None and position.seq < tape.end_seq
+        return stops, where.stop_at(position) if position is not None and inside else None
+
+    def _watch(self, position: Position | None, *, onward: bool) -> None:
+        """Tells the worker, before it compiles anything, at which statements it will have to act.
+
+        They may lie in any code: a block calls functions of earlier blocks and of modules.
+        """
+        watched: set[int] = set()
+        count = self._count_to is not None
+        past = False
+        for tape in block_tapes(self.trace):
+            if not isinstance(tape, BlockTape):
+                continue
+            if past and not onward:
+                break
+            watched.update(collections_of(tape))
+            stops, target = self._stops_in(tape, None if past else position)
+            past = past or (position is not None and position.seq < tape.end_seq)
+            for stop in (*stops, target):
+                if stop is not None:
+                    count = count or stop.steps is not None
+                    watched.update(() if stop.ident is None else (stop.ident,))
+        if watched or count:
+            self.engine.inspect("watch", statements=sorted(watched), count=count)
+
     def _place_of(self, fork: ForkApplied, tape: BlockTape) -> Position:
         """Where a recorded fork left its parent: before its own first event, or after so many statements."""
         steps = fork.position.partition(":")[2]
@@ -281,9 +334,8 @@ class Session:
             return self._forks.pop(0)
         return None, None
 
-    def _prepare(self, tape: BlockTape, stops: list[Stop | None]) -> None:
+    def _prepare(self, tape: BlockTape) -> None:
         started = tape.started
-        known = [stop for stop in stops if stop is not None]
         if self.started.module is not None and self.blocks_done == 0:
             self.boundary.begin_loose(self._loose, started.seq)
             self.engine.inspect("locate", boundary=self.boundary, module=self.started.module)
@@ -296,8 +348,6 @@ class Session:
             flags=self.flags,
             top_level_await=self.started.kind != "exec",
             docstring=started.block == 1,
-            triggers=triggers_of(tape, known),
-            steps=next((stop.steps for stop in known if stop.steps is not None), self._count_to),
         )
         prepared = self.engine.prepare(message, self.boundary)
         self.flags = prepared.flags
@@ -352,6 +402,9 @@ class Session:
 
     def _run_message(self, tape: BlockTape, stops: list[Stop | None], target: Stop | None) -> Run:
         wanted = [stop for stop in (target, *stops) if stop is not None]
+        steps = {stop.steps for stop in wanted if stop.steps is not None}
+        if self._count_to is not None:
+            steps.add(self._count_to)
         return Run(
             block=tape.started.block,
             program=self.started.kind == "exec",
@@ -359,6 +412,8 @@ class Session:
             feed=feed_of(tape, self.units),
             feed_stop=next((stop.feed for stop in wanted if stop.feed >= 0), -1),
             output_stop=next((stop.output for stop in wanted if stop.output is not None), None),
+            triggers=triggers_of(tape, wanted),
+            steps=sorted(steps),
         )
 
     def _finish_block(self, tape: BlockTape, done: Done) -> None:

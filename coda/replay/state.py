@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from coda.errors import Diverged, MissingEffect, SandboxError
-from coda.log import Position, Trace, open_trace
+from coda.log import Position, Trace, open_trace, unit_covering
 from coda.replay.session import LAYERS_OF_KERNEL, Session, counted
 
 _OUTPUT_CHARS = 4000
@@ -208,10 +208,8 @@ def _source_at(session: Session, top: Frame | None) -> str | None:
     if top is None:
         return None
     block = session.block.started.block if session.block is not None else None
-    for unit in session.units:
-        if unit.covers(top.file, top.line, block):
-            return unit.text(top.line).strip() or None
-    return None
+    unit = unit_covering(session.units, top.file, top.line, block)
+    return (unit.text(top.line).strip() or None) if unit is not None else None
 
 
 def _output_before(trace: Trace, seq: int) -> str:

@@ -6,8 +6,9 @@ fork cut in two only as far as it counts. One block is in memory at a time.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from itertools import pairwise, zip_longest
+from itertools import chain
 from typing import NamedTuple
 
 from coda.errors import UsageError
@@ -217,7 +218,10 @@ class BlockMap:
                 f"position {seq}+{steps}: at level effects statements are counted from the block's start; "
                 f"give it as {self._tape.started.block}:S"
             )
-        return self._tape.end_seq
+        raise UsageError(
+            f"position {seq}+{steps} is beyond block {self._tape.started.block}, "
+            f"which ended {steps - left} statements after event {seq}"
+        )
 
     def _find(self, seq: int) -> Place | None:
         """The first event at or after `seq` at which a worker can stand still."""
@@ -289,24 +293,28 @@ def feed_of(tape: BlockTape, units: Units) -> list[tuple[int, object]]:
     return feed
 
 
+def collections_of(tape: BlockTape) -> dict[int, list[int]]:
+    """At which statements of a block garbage was collected: id to how often it had started before."""
+    listed = [item for item in tape.items if isinstance(item, Lines)]
+    if not any(GC_CODE in item.ids for item in listed):
+        return {}
+    found: dict[int, list[int]] = {}
+    counts: Counter[int] = Counter()
+    last = -1
+    for ident in chain.from_iterable(item.ids for item in listed):
+        if ident >= 0:
+            counts[ident] += 1
+            last = ident
+        elif ident == GC_CODE and last >= 0:
+            found.setdefault(last, []).append(counts[last] - 1)
+    return found
+
+
 def triggers_of(tape: BlockTape, stops: list[Stop]) -> list[tuple[int, list[tuple[int, str]]]]:
     """What statements must do besides starting: stop, or collect garbage where the recording did."""
-    marks: dict[int, list[tuple[int, str]]] = {}
-    listed = [item for item in tape.items if isinstance(item, Lines)]
-    collecting = {
-        before
-        for item in listed
-        if GC_CODE in item.ids
-        for before, ident in pairwise(item.ids)
-        if ident == GC_CODE and before >= 0
+    marks: dict[int, list[tuple[int, str]]] = {
+        ident: [(passes, "gc") for passes in places] for ident, places in collections_of(tape).items()
     }
-    counts = dict.fromkeys(collecting, 0)
-    for item in listed if collecting else ():
-        for ident, after in zip_longest(item.ids, item.ids[1:]):
-            if ident in counts:
-                if after == GC_CODE:
-                    marks.setdefault(ident, []).append((counts[ident], "gc"))
-                counts[ident] += 1
     for stop in stops:
         if stop.ident is not None:
             actions = marks.setdefault(stop.ident, [])
@@ -315,9 +323,12 @@ def triggers_of(tape: BlockTape, stops: list[Stop]) -> list[tuple[int, list[tupl
     triggers = []
     for ident, actions in marks.items():
         done = 0
-        relative = []
+        relative: list[tuple[int, str]] = []
         for passes, action in sorted(actions, key=lambda pair: (pair[0], pair[1] != "stop")):
-            relative.append((max(0, passes - done), action))
+            if passes < done:  # at one start: stop before it, collect after it
+                relative[-1] = (relative[-1][0], f"{relative[-1][1]} {action}")
+                continue
+            relative.append((passes - done, action))
             done = passes + 1
         triggers.append((ident, relative))
     return triggers

@@ -180,10 +180,6 @@ class Prepare(_Message, frozen=True):
     top_level_await: bool
     docstring: bool = True
     """A leading string is the module's docstring; not in later cells."""
-    triggers: list[tuple[int, list[tuple[int, str]]]] = []
-    """For statement id: after that many passes, do that (`stop`, `gc`), in order."""
-    steps: int | None = None
-    """Stop before the statement with this number, counted from 0 over the whole block."""
 
 
 class Run(_Message, frozen=True):
@@ -200,6 +196,10 @@ class Run(_Message, frozen=True):
     """Stop before this one of them is given."""
     output_stop: tuple[str, int] | None = None
     """Stop before the write to that stream after so many characters of this block."""
+    triggers: list[tuple[int, list[tuple[int, str]]]] = []
+    """For a watched statement: after that many passes, do that (`stop`, `gc`), in order."""
+    steps: list[int] = []
+    """Stop before the statements with these numbers, counted from 0 over the whole block, if they are counted."""
 
 
 class Answer(_Message, frozen=True):
@@ -212,7 +212,7 @@ class Answer(_Message, frozen=True):
 
 
 class Inspect(_Message, frozen=True):
-    """To a stopped worker: `frames`, `evaluate`, `assign`, `paths`."""
+    """To a worker that waits: `frames`, `evaluate`, `assign`, `steps`, `locate`, `watch`."""
 
     command: str
     data: dict[str, Any] = {}

@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from coda.runtime.instrument import compile_unit
+from coda.runtime.instrument import CodeUnit, compile_unit
 from coda.runtime.protocol import Done, Prepare, Prepared, Run
 from coda.runtime.worker.baton import Baton
 from coda.runtime.worker.endings import (
@@ -40,14 +40,18 @@ from coda.runtime.worker.units import Unit, Units
 
 
 class Trigger:
-    """A buffer for one statement: passes so many starts on to the real buffer, then acts.
+    """A buffer in place of the real one: it can be armed anew for each block, wherever its code lies.
 
     Until it acts everything runs in C, so that the depth of the stack is the recorder's own.
     """
 
     __slots__ = ("append",)
 
-    def __init__(self, actions: Iterator[Any]) -> None:
+    def __init__(self, idle: Callable[[int], Any]) -> None:
+        self.append = idle
+
+    def arm(self, actions: Iterator[Any]) -> None:
+        """Lets each start of a statement take the next of some actions."""
         # `next(actions, id)`: the id that the hook hands over is only the default of `next`.
         self.append = partial(next, actions)
 
@@ -83,16 +87,26 @@ class Blocks:
         self._loop: Any = None
         self._baton = baton
         self._actions: dict[str, Any] = {}
-        self._steps: tuple[int, Iterator[None]] | None = None
+        self._watched: dict[int, Trigger] = {}
+        self._counter: Trigger | None = None
+        self._passing: list[tuple[int, Iterator[None]]] = []
         self._tracing: tuple[Any, Any] = (sys.gettrace(), sys.getprofile())
         """Trace and profile function that agent code has set, kept from one block to the next."""
 
     def steps_so_far(self) -> int:
-        """Statements that the block has started, when it was prepared to count them; else 0."""
-        if self._steps is None:
-            return 0
-        total, passing = self._steps
-        return total - length_hint(passing)
+        """Statements that the block has started, when they are counted; else 0."""
+        return sum(total - length_hint(passing) for total, passing in self._passing)
+
+    def watch(self, statements: list[int], *, count: bool) -> None:
+        """Says, before anything is compiled, at which statements a block may have to act.
+
+        Args:
+            statements: their ids; code of any unit, so also functions of earlier blocks and of modules.
+            count: count the statements, and record none (level `effects`).
+        """
+        append = self._recorder.lines.append
+        self._watched = {ident: Trigger(append) for ident in statements}
+        self._counter = Trigger(partial(next, repeat(None))) if count else None
 
     def set_actions(self, actions: dict[str, Any]) -> None:
         """What triggers may do: name to function without arguments."""
@@ -131,31 +145,14 @@ class Blocks:
                 return self._compile(message)
 
     def _compile(self, message: Prepare) -> tuple[Unit, str | None]:
-        recorder = self._recorder
-        lines: Any = recorder.lines
-        level = self._level
-        if message.steps is not None:
-            passing = repeat(None, message.steps)
-            self._steps = (message.steps, passing)
-            lines = Trigger(chain(passing, self._acting("stop"), repeat(None)))
-            level = "lines"
-        triggers = {ident: self._trigger(ident, actions) for ident, actions in message.triggers}
-        compiled = compile_unit(
+        compiled = self._instrument(
             message.source,
-            filename=message.file,
-            base=self._next_id,
-            level=level,
-            lines=lines,
-            values=recorder.values,
-            value_limit=self._value_limit,
+            message.file,
             first_line=message.first_line,
             top_level_await=message.top_level_await,
             future_flags=message.flags,
             docstring=message.docstring,
-            triggers=triggers,
         )
-        if compiled.table is not None:
-            self._next_id = compiled.table.end
         unit = Unit(
             file=message.file,
             source=message.source,
@@ -168,28 +165,64 @@ class Blocks:
         )
         return unit, compiled.note
 
-    def _trigger(self, ident: int, actions: list[tuple[int, str]]) -> Trigger:
+    def _instrument(self, source: str, filename: str, **given: Any) -> CodeUnit:
+        """Compiles agent code with its hooks; the next code's numbers follow."""
+        lines: Any = self._recorder.lines if self._counter is None else self._counter
+        compiled = compile_unit(
+            source,
+            filename=filename,
+            base=self._next_id,
+            level=self._level if self._counter is None else "lines",
+            lines=lines,
+            values=self._recorder.values,
+            value_limit=self._value_limit,
+            triggers=self._watched,
+            **given,
+        )
+        if compiled.table is not None:
+            self._next_id = compiled.table.end
+        return compiled
+
+    def _arm(self, message: Run) -> None:
+        """Makes the watched statements act in this block as they are told, and in no other way."""
+        told = dict(message.triggers)
+        for ident, trigger in self._watched.items():
+            if ident in told:
+                trigger.arm(self._actions_at(ident, told[ident]))
+            else:
+                trigger.append = self._recorder.lines.append
+        if self._counter is None:
+            return
+        parts: list[Iterator[Any]] = []
+        self._passing = []
+        done = 0
+        for steps in message.steps:
+            passing = repeat(None, steps - done)
+            self._passing.append((steps - done, passing))
+            parts += [passing, self._stopping()]
+            done = steps + 1  # the statement that is stopped at passes as it acts
+        self._counter.arm(chain(*parts, repeat(None)))
+
+    def _actions_at(self, ident: int, actions: list[tuple[int, str]]) -> Iterator[Any]:
         append = self._recorder.lines.append
         parts: list[Iterator[Any]] = []
         for passes, action in actions:
             parts.append(map(append, repeat(ident, passes)))
-            # A stop comes before the statement's own entry, a collection after it.
-            if action == "stop":
-                parts.append(self._acting(action, before_append=ident))
-            else:
-                parts.append(self._acting(action, after_append=ident))
+            parts.append(self._acting(ident, action))
         parts.append(map(append, repeat(ident)))
-        return Trigger(chain.from_iterable(parts))
+        return chain.from_iterable(parts)
 
-    def _acting(
-        self, action: str, *, before_append: int | None = None, after_append: int | None = None
-    ) -> Iterator[Any]:
-        append = self._recorder.lines.append
-        if after_append is not None:
-            append(after_append)
-        self._actions[action]()
-        if before_append is not None:
-            append(before_append)
+    def _acting(self, ident: int, action: str) -> Iterator[Any]:
+        """One start of a statement: a stop comes before its own entry, a collection after it."""
+        if "stop" in action:
+            self._actions["stop"]()
+        self._recorder.lines.append(ident)
+        if "gc" in action:
+            self._actions["gc"]()
+        yield None
+
+    def _stopping(self) -> Iterator[Any]:
+        self._actions["stop"]()
         yield None
 
     def compile_module(self, name: str, path: str, data: bytes) -> CodeType:
@@ -197,15 +230,7 @@ class Blocks:
         try:
             source = importlib.util.decode_source(data)
             with self._recorder.quiet():
-                compiled = compile_unit(
-                    source,
-                    filename=path,
-                    base=self._next_id,
-                    level=self._level,
-                    lines=self._recorder.lines,
-                    values=self._recorder.values,
-                    value_limit=self._value_limit,
-                )
+                compiled = self._instrument(source, path)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             # A replay needs the text of a module that cannot be compiled just as well.
             self._recorder.observe(
@@ -213,8 +238,6 @@ class Blocks:
             )
             raise
         with self._recorder.quiet():
-            if compiled.table is not None:
-                self._next_id = compiled.table.end
             where = self._units.where()
         table = compiled.table
         self._units.add(Unit(path, source, 1, table, compiled.code, None, compiled.flags, compiled.budget))
@@ -233,6 +256,7 @@ class Blocks:
     def run(self, message: Run) -> Done:
         """Runs a prepared block to its end and says how it ended."""
         unit = self._prepared.pop(message.block)
+        self._arm(message)
         for each in self._units.all():
             each.budget.refill(self._value_limit)
         outcome, code, error = self._execute(unit, program=message.program, last=message.last)

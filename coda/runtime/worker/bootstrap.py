@@ -106,6 +106,7 @@ class Worker:
             baton=self.baton,
         )
         self.inspector.steps = self.blocks.steps_so_far
+        self.inspector.on_watch = lambda statements, count: self.blocks.watch(statements, count=count)
         self.blocks.set_actions({"stop": self.inspector.stop, "gc": self.recorder.collect})
         with self.recorder.quiet():  # what we look at to set ourselves up is nobody's observation
             self._install(replaying)

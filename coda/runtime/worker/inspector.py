@@ -42,6 +42,8 @@ class Inspector:
         self.bound: set[str] = set()
         self.steps: Callable[[], int] = int
         """Counts statements; set by the worker."""
+        self.on_watch: Callable[[list[int], bool], None] = _unheard
+        """Told at which statements a block may have to act."""
         self.on_pause: Callable[[bool], None] = _ignore
         """Told when looking begins and ends."""
         self.on_live: Callable[[int], None] = _nothing
@@ -155,6 +157,9 @@ class Inspector:
         sys.argv[0] = spec.origin
         return {"file": spec.origin, "source": source}
 
+    def _do_watch(self, statements: list[int], count: bool) -> None:
+        self.on_watch(statements, count)
+
     def _do_steps(self) -> int:
         """Statements that the block has started so far, when they are counted."""
         return self.steps()
@@ -202,6 +207,10 @@ class Inspector:
 
 def _ignore(_paused: bool) -> None:
     """Until the worker says what looking means for its streams and clocks."""
+
+
+def _unheard(_statements: list[int], _count: bool) -> None:
+    """Until the worker has blocks."""
 
 
 def _nothing(_wall_ns: int) -> None:

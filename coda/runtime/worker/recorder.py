@@ -136,8 +136,9 @@ class Recorder:
             self._sleep(_FLUSH_SECONDS)
 
     def collect(self) -> None:
-        """Collects garbage and notes the place in the stream."""
-        self.code(GC_CODE, gc.collect())
+        """Notes the place in the stream and collects garbage there; what finalizers do comes behind it."""
+        self.code(GC_CODE, None)
+        gc.collect()
 
     def begin(self) -> None:
         """A block begins: the flusher, which slept while there was nothing to do, looks often."""
