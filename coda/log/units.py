@@ -129,7 +129,7 @@ def unit_from(record: Record | Unknown, fetch: Callable[[str], bytes]) -> UnitIn
 def unit_covering(
     units: Iterable[UnitInfo], file: str | None, line: int, block: int | None
 ) -> UnitInfo | None:
-    """Gives the unit of a line that ran in a block: that block's, else the last module's or earlier block's."""
+    """Gives the unit of a line that ran in a block: its own, else the last one before."""
     found: UnitInfo | None = None
     for unit in units:
         if not unit.covers(file, line):

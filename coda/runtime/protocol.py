@@ -199,7 +199,7 @@ class Run(_Message, frozen=True):
     triggers: list[tuple[int, list[tuple[int, str]]]] = []
     """For a watched statement: after that many passes, do that (`stop`, `gc`), in order."""
     steps: list[int] = []
-    """Stop before the statements with these numbers, counted from 0 over the whole block, if they are counted."""
+    """Stop before the statements with these numbers, from 0 over the block, where they are counted."""
 
 
 class Answer(_Message, frozen=True):

@@ -1,5 +1,5 @@
 """Positions in code that a block did not bring itself: functions of earlier cells, modules of the workspace,
-methods and generators that live there. A state there is that place's own, and a fork changes what is there."""
+methods and generators that live there. A state there is that of the place, and a fork changes it."""
 
 from __future__ import annotations
 
