@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from coda.log.reader import BlockInfo, Placed, Trace, TurnInfo, open_trace
     from coda.log.records import CODES, SCHEMA_VERSION, Event, Header, Located, Parent, Record, Seal
     from coda.log.rendering import render
+    from coda.log.resuming import resume_trace
     from coda.log.runs import find_run, is_run_id, locate, new_run_id, run_directory
     from coda.log.seals import SealWatch, is_own
     from coda.log.sites import Group, Sites, analyse, bodies, first_line_of, has_docstring, is_silent
@@ -113,7 +114,8 @@ _HOMES = {
     "first_line_of": "sites", "from_envelope": "decoding", "has_docstring": "sites",
     "is_exact": "decoding", "is_run_id": "runs", "is_silent": "sites", "list_runs": "listing",
     "locate": "runs", "mask": "display", "mask_data": "display", "new_run_id": "runs",
-    "open_trace": "reader", "render": "rendering", "run_directory": "runs", "run_info": "listing",
+    "open_trace": "reader", "render": "rendering", "resume_trace": "resuming",
+    "run_directory": "runs", "run_info": "listing",
     "sanitise": "display", "summarise": "values", "tag_of": "events", "to_envelope": "values",
     "type_name": "values", "unit_covering": "units", "unit_from": "units",
     "FoundKey": "keys", "Key": "keys", "families": "listing", "find_key": "keys", "is_own": "seals",
@@ -225,6 +227,7 @@ __all__ = [
     "new_run_id",
     "open_trace",
     "render",
+    "resume_trace",
     "run_directory",
     "run_info",
     "sanitise",

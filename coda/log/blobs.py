@@ -16,6 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from coda.errors import LogError, MissingBlob
+from coda.log.appending import sync_folder
+
+# Kept by name: agent code in the same process may replace what the module holds.
+_open, _write, _fsync, _close = os.open, os.write, os.fsync, os.close
+_rename, _mkdir = os.rename, os.mkdir
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -33,7 +38,6 @@ class BlobStore:
         self.folder = folder
         self.ancestors = ancestors
         self.durable = durable
-        self._known: set[str] = set()
 
     @classmethod
     def beside(
@@ -53,37 +57,42 @@ class BlobStore:
         return self.folder / digest[:2] / digest[2:]
 
     def put(self, data: bytes) -> str:
-        """Stores bytes, mode 0600, and gives their digest. Storing the same bytes again costs a hash.
+        """Stores bytes, mode 0600, and gives their digest. The same bytes again cost a hash and a look.
 
         Raises:
             LogError: the folder cannot be written, or the disk is full.
         """
         digest = hashlib.sha256(data).hexdigest()
-        if digest in self._known:
-            return digest
         target = self.path(digest)
-        if not target.exists():
-            try:
+        try:
+            if not target.exists():  # looked for each time: somebody may have emptied the folder since
                 self._write(target, data)
-            except OSError as error:
-                raise LogError(f"cannot write blob {target}: {error.strerror}", path=str(target)) from error
-        self._known.add(digest)
+        except OSError as error:
+            raise LogError(f"cannot write blob {target}: {error.strerror}", path=str(target)) from error
         return digest
 
     def _write(self, target: Path, data: bytes) -> None:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made = [folder for folder in (self.folder, target.parent) if not folder.is_dir()]
+        for folder in made:
+            try:  # not their parents: the folder of the trace itself is there, or the trace is lost
+                _mkdir(folder, 0o700)
+            except FileExistsError:
+                continue  # another thread was faster
         scratch = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-        fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = _open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             try:
                 view = memoryview(data)
                 while view:
-                    view = view[os.write(fd, view) :]
+                    view = view[_write(fd, view) :]
                 if self.durable:
-                    os.fsync(fd)
+                    _fsync(fd)
             finally:
-                os.close(fd)
-            os.rename(scratch, target)
+                _close(fd)
+            _rename(scratch, target)
+            if self.durable:
+                for folder in (target.parent, *(folder.parent for folder in reversed(made))):
+                    sync_folder(folder)
         except BaseException:
             scratch.unlink(missing_ok=True)
             raise

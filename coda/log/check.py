@@ -27,6 +27,7 @@ from coda.log.events import (
     Lines,
     ProcessStarted,
     RunFinished,
+    RunResumed,
     RunStarted,
     Unknown,
 )
@@ -42,6 +43,7 @@ MAX_DAMAGE: Final = 20
 
 _BLOBS: Final[dict[type, tuple[str, ...]]] = {
     RunStarted: ("manifest",),
+    RunResumed: ("cut_sha256",),
     FileRead: ("digest",),
     FileWrote: ("digest", "before"),
     FileDeleted: ("before",),
@@ -306,7 +308,7 @@ def _digests(record: Event | Unknown, raw: bytes) -> Iterator[str]:
     """The blobs that a record names: in its own fields, and in value envelopes."""
     for name in _BLOBS.get(type(record), ()):
         digest = getattr(record, name)
-        if isinstance(digest, str):
+        if isinstance(digest, str) and digest:
             yield digest
     if b'"$":"blob"' in raw:
         yield from _referred(msgspec.json.decode(raw))

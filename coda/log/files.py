@@ -21,6 +21,7 @@ from coda.log.events import Import, Unknown
 from coda.log.records import Record
 
 MAX_RECORD_BYTES: Final = 1 << 30
+_HEADER: Final = b'{"type":"header"'
 _BUFFER: Final = 1 << 20
 _STRIDE_RECORDS: Final = 64
 _STRIDE_BYTES: Final = 256 << 10
@@ -76,7 +77,7 @@ class LogFile:
             raise UsageError(f"there is no trace {path}", path=str(path)) from error
         except OSError as error:
             raise UsageError(f"cannot read {path}: {error.strerror}", path=str(path)) from error
-        if first.startswith(b'{"type":"header"') and not first.endswith(b"\n"):
+        if not first.endswith(b"\n") and (first.startswith(_HEADER) or _HEADER.startswith(first)):
             raise LogError(f"{path} was cut short inside its header: nothing was recorded", offset=0)
         self.header = decode_header(first, str(path))
         self.body = len(first)

@@ -7,33 +7,27 @@ written of it is taken back, the numbers stand still and `LogError` is raised, s
 intent did not reach the log is not performed.
 
 A file has one writer: it holds an exclusive lock, which readers also use to know that a run is live.
-The writer keeps its own references to the system calls, so that agent code which replaces them in
-the same process is recorded, not obeyed.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from coda.errors import LogError, SchemaMismatch, UsageError
+from coda.errors import LogError, SchemaMismatch
+from coda.log.appending import AppendFile, create_file
 from coda.log.blobs import BlobStore
 from coda.log.codec import Head, count_of, decode, encode, head_of
 from coda.log.events import Lines, Unknown
 from coda.log.keys import Key
 from coda.log.records import CODES, Event, Header, Record, Seal
-
-_write, _fsync, _ftruncate, _close = os.write, os.fsync, os.ftruncate, os.close
 
 SEAL_BYTES: Final = 8 << 20
 """A seal is written after this many bytes, and at the end."""
@@ -42,6 +36,7 @@ SEAL_BYTES: Final = 8 << 20
 ACTIONS: Final = frozenset(
     {
         "run.started",
+        "run.resumed",
         "run.finished",
         "fork.applied",
         "llm.requested",
@@ -58,6 +53,14 @@ ACTIONS: Final = frozenset(
 Listener = Callable[[Record, bytes], None]
 
 
+class Resumed(NamedTuple):
+    """An existing trace that is to grow: its open file, the time it had reached, the end of its last seal."""
+
+    file: AppendFile
+    t: int
+    sealed_at: int
+
+
 class TraceWriter:
     """Appends records to a new trace file.
 
@@ -71,6 +74,7 @@ class TraceWriter:
         on_append: called after each append with the record and its line; must not raise.
         seal_bytes: how often to seal.
         key: signs the seals; None leaves them without a mac.
+        resumed: the file to go on with (see `resume_trace`); None makes a new one.
 
     Raises:
         UsageError: the file exists, is being written, or its folder is missing.
@@ -88,24 +92,29 @@ class TraceWriter:
         on_append: Listener | None = None,
         seal_bytes: int = SEAL_BYTES,
         key: Key | None = None,
+        resumed: Resumed | None = None,
     ) -> None:
         self.path = Path(path)
         self.header = header if header.codes else msgspec.structs.replace(header, codes=dict(CODES))
-        self.next_seq = first_seq
         self.durability = durability
         self.on_append = on_append
         self.blobs = BlobStore.beside(self.path, durable=durability == "fsync")
-        self.offset = 0
         self._clock = clock
-        self._origin = clock()
+        self._origin = clock() - (resumed.t if resumed is not None else 0)
         self._seal_bytes = seal_bytes
         self._key = key
-        self._sealed_at = 0
-        self._last_t = 0
-        self._sha256 = hashlib.sha256()
+        self._sealed_at = resumed.sealed_at if resumed is not None else 0
+        self._last_t = resumed.t if resumed is not None else 0
         self._lock = threading.RLock()
-        self._fd = _create(self.path, force)
-        self._put(encode(self.header))
+        if resumed is not None:
+            self._file = resumed.file
+            return
+        self._file = create_file(self.path, force=force, seq=first_seq, durable=durability == "fsync")
+        try:
+            self._file.put(encode(self.header), first_seq)
+        except BaseException:
+            self._file.discard()
+            raise
 
     def __enter__(self) -> TraceWriter:
         return self
@@ -117,8 +126,18 @@ class TraceWriter:
 
     @property
     def closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._fd < 0
+        """Whether nothing can be appended any more: `close` was called, or the file was lost."""
+        return self._file.closed
+
+    @property
+    def offset(self) -> int:
+        """Bytes of the file so far."""
+        return self._file.mark.offset
+
+    @property
+    def next_seq(self) -> int:
+        """Number of the next event."""
+        return self._file.mark.seq
 
     @property
     def now_ns(self) -> int:
@@ -146,10 +165,9 @@ class TraceWriter:
                 force(record, "t", self._time(record.t))
                 batch.append((record, encode(record)))
                 seq += count_of(record)
-            self._put(b"".join(line for _, line in batch))
-            self.next_seq = seq
+            self._file.put(b"".join(line for _, line in batch), seq)
             if self.durability == "fsync" and any(r.__struct_config__.tag in ACTIONS for r, _ in batch):
-                self._sync()
+                self._file.sync()
             self._after(batch)
             return first
 
@@ -172,8 +190,7 @@ class TraceWriter:
             )  # fmt: skip
             if b"\n" in ids or b"\n" in vals:
                 raise LogError("a lines record cannot hold newlines: encode its arrays without whitespace")
-            self._put(line)
-            self.next_seq = first + n
+            self._file.put(line, first + n)
             if self.on_append is not None:
                 record = decode(line, self.offset - len(line), "lines")
                 assert isinstance(record, Lines)
@@ -202,8 +219,7 @@ class TraceWriter:
                     expected=self.next_seq, found=head.seq,
                 )  # fmt: skip
             record = decode(line, self.offset)
-            self._put(line)
-            self.next_seq += head.count
+            self._file.put(line, self.next_seq + head.count)
             self._after([] if isinstance(record, Unknown) else [(record, line)])
         return head
 
@@ -224,16 +240,17 @@ class TraceWriter:
         """Makes what was appended as safe as the durability asks: syncs the file under "fsync"."""
         with self._lock:
             if self.durability == "fsync" and not self.closed:
-                self._sync()
+                self._file.sync()
 
     def seal(self) -> None:
         """Writes a seal: the digest of all bytes before it. Seals have no event number."""
         with self._lock:
-            offset, events, sha256 = self.offset, self.next_seq, self._sha256.hexdigest()
+            offset, running, events = self._file.mark
+            sha256 = running.hexdigest()
             mac = None if self._key is None else self._key.sign(offset=offset, events=events, sha256=sha256)
             record = Seal(offset=offset, sha256=sha256, events=events, mac=mac)
             line = encode(record)
-            self._put(line)
+            self._file.put(line, events)
             self._sealed_at = self.offset
             if self.on_append is not None:
                 self.on_append(record, line)
@@ -248,78 +265,9 @@ class TraceWriter:
             if self.closed:
                 return
             try:
-                if self.offset > self._sealed_at:
-                    self.seal()
-                self.flush()
+                if self._file.is_ours:
+                    if self.offset > self._sealed_at:
+                        self.seal()
+                    self.flush()
             finally:
-                fd, self._fd = self._fd, -1
-                _close(fd)
-
-    def _sync(self) -> None:
-        try:
-            _fsync(self._fd)
-        except OSError as error:
-            raise LogError(f"cannot sync {self.path}: {error.strerror}", path=str(self.path)) from error
-
-    def _put(self, data: bytes) -> None:
-        if self._fd < 0:
-            raise LogError(f"trace {self.path} is closed", path=str(self.path))
-        view = memoryview(data)
-        try:
-            while view:
-                view = view[_write(self._fd, view) :]
-        except OSError as error:
-            self._take_back()
-            raise LogError(
-                f"cannot write {self.path}: {error.strerror}; it is a valid trace of {self.offset} bytes",
-                path=str(self.path), offset=self.offset,
-            ) from error  # fmt: skip
-        self.offset += len(data)
-        self._sha256.update(data)
-
-    def _take_back(self) -> None:
-        """Cuts a partial record off; if even that fails no more may follow it."""
-        try:
-            _ftruncate(self._fd, self.offset)
-            os.lseek(self._fd, self.offset, os.SEEK_SET)
-        except OSError:
-            fd, self._fd = self._fd, -1
-            _close(fd)
-
-
-def _create(path: Path, force: bool) -> int:
-    """Makes the file with mode 0600 and locks it; an old one is replaced only if nobody writes it."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    try:
-        if force:
-            _remove_old(path)
-        fd = os.open(path, flags, 0o600)
-    except FileExistsError as error:
-        raise UsageError(f"{path} exists; give --force to replace it", path=str(path)) from error
-    except FileNotFoundError as error:
-        raise UsageError(f"cannot make {path}: there is no folder {path.parent}", path=str(path)) from error
-    except OSError as error:
-        raise UsageError(f"cannot make {path}: {error.strerror}", path=str(path)) from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        _close(fd)
-        raise UsageError(f"cannot lock {path}: {error.strerror}", path=str(path)) from error
-    return fd
-
-
-def _remove_old(path: Path) -> None:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise UsageError(f"{path} is not a regular file; a trace cannot replace it", path=str(path))
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UsageError(f"{path} is being written by a run in progress", path=str(path)) from error
-    finally:
-        _close(fd)
-    # Unlinked, not truncated: whoever reads the old trace keeps a whole one.
-    path.unlink()
+                self._file.close()

@@ -305,7 +305,12 @@ class Answering:
             if isinstance(item, ToolReturned) and item.cause == call.seq:
                 return Answer(item.ok, item.value if item.ok else item.error)
             self._pass(item)
-        raise MissingEffect(f"the log ends before event {call.seq} ({call.name}) was answered", seq=call.seq)
+        raise self._unanswered(call.seq, call.name)
+
+    def _unanswered(self, seq: int, name: str) -> MissingEffect:
+        """The recorder was gone before the act had a result: what the log has ends there, not before."""
+        at = self._end_seq if self._cut else seq
+        return MissingEffect(f"the log ends before event {seq} ({name}) was answered", seq=at)
 
     def _process(self, started: ProcessStarted) -> Answer:
         while self._index < len(self._items):
@@ -318,6 +323,8 @@ class Answering:
                 break
             self._index += 1
             self._pass(item)
+        if self._cut and self._index == len(self._items):
+            raise self._unanswered(started.seq, started.via)
         raise MissingEffect(
             f"event {started.seq} starts {' '.join(started.argv)[:60]!r} by {started.via}: "
             "a replay cannot answer it yet",
