@@ -280,14 +280,14 @@ def test_a_line_that_is_being_written_is_awaited(tmp_path: Path) -> None:
     whole = b'{"type":"note","seq":2,"t":5,"text":"in two pieces"}\n'
     with following(path) as follower:
         until(follower, "first")
-        os.write(writer._fd, whole[:20])
+        os.write(writer._file._fd, whole[:20])
         # Nothing is printed of it, and the follower stays: it would have ended at a torn tail.
         with pytest.raises(subprocess.TimeoutExpired):
             follower.wait(0.5)
-        os.write(writer._fd, whole[20:])
+        os.write(writer._file._fd, whole[20:])
         assert "in two pieces" in until(follower, "pieces")
-        os.write(writer._fd, whole[:30])
-        os.close(writer._fd)  # and dies in the middle of another
+        os.write(writer._file._fd, whole[:30])
+        os.close(writer._file._fd)  # and dies in the middle of another
         status, rows, err = rest(follower)
         assert (status, rows) == (0, [])
         assert "the last line is torn: 30 bytes" in err

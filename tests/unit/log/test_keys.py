@@ -45,7 +45,7 @@ def trace_by(key: Key | None, path: Path, *, close: bool = True, seal_bytes: int
     else:
         writer._seal_bytes = 1 << 20
         writer.append(Note(text="last"))
-        writer._fd = -1  # the recorder dies here
+        writer._file.close()  # the recorder dies here
     return path
 
 
