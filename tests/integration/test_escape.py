@@ -77,7 +77,7 @@ def test_nothing_gets_out(tmp_path: Path, place: Path) -> None:
                 server.accept() if server is not udp else server.recv(1)
         assert os.read(reader, 10) == b""
         os.close(reader)
-    assert verdict.diverged is None
+    assert verdict.diverged is None, str(verdict.diverged)
     assert set(verdict.layers) >= LAYERS_OF_KERNEL
 
 
