@@ -43,6 +43,7 @@ from coda.log import (
     LlmResponded,
     Parent,
     Position,
+    ProcessStarted,
     RunFinished,
     Table,
     Trace,
@@ -53,7 +54,7 @@ from coda.log import (
     run_directory,
     to_envelope,
 )  # fmt: skip
-from coda.replay import Session, counted, whole_run
+from coda.replay import Exchanges, Session, counted, whole_run
 from coda.runtime import (
     Done,
     FileAccess,
@@ -308,11 +309,24 @@ class _Fork:
         self.recording.opened_before(self._open_files())
         pool = Pool(self.rest, effects=self.effects, live=self.live, assume=assume)
         envelope = UNSET if result is UNSET else to_envelope(result, max_bytes=1 << 26)
+        self._note_children()
         begun = session.boundary.schedule.under_way.values()
         under_way = [found for call in begun if (found := answered(call, self.rest)) is not None]
         self.boundary = ForkBoundary(
-            self.recording, session.copy, pool, live=self.live, result=envelope, under_way=under_way
+            self.recording,
+            session.copy,
+            pool,
+            Exchanges(self.parent),
+            live=self.live,
+            result=envelope,
+            under_way=under_way,
         )
+
+    def _note_children(self) -> None:
+        """Children that were started before the position may be waited for after it."""
+        for placed in self.parent.records(own=False, types={"process.started"}):
+            if isinstance(placed.record, ProcessStarted) and placed.record.seq < self.first_seq:
+                self.recording.note_child(placed.record, placed.record.seq)
 
     def _open_files(self) -> dict[str, int]:
         """Files that were opened for writing, and whose new content no event of the prefix tells yet."""

@@ -14,8 +14,16 @@ import msgspec
 
 from coda.errors import SandboxError
 from coda.forking.pool import Pool, RecordedCall, describe
-from coda.log import ProcessFinished, ProcessStarted, ToolCalled, ToolReturned
-from coda.replay import PrivateCopy
+from coda.log import (
+    ProcessFinished,
+    ProcessIo,
+    ProcessStarted,
+    ToolCalled,
+    ToolReturned,
+    from_envelope,
+    to_envelope,
+)
+from coda.replay import POPEN, Exchanges, PrivateCopy
 from coda.runtime import Answer, Finished, Observe, Outcome, Pending, Recording, Request, Stream
 
 UNSET: Any = object()
@@ -33,6 +41,7 @@ class ForkBoundary:
         recording: Recording,
         copy: PrivateCopy,
         pool: Pool,
+        children: Exchanges,
         *,
         live: frozenset[str],
         result: Any = UNSET,
@@ -40,6 +49,7 @@ class ForkBoundary:
     ) -> None:
         self.recording = recording
         self.assumed = 0
+        self._children = children
         self._answered_writes: set[str] = set()
         self._copy = copy
         self._pool = pool
@@ -185,9 +195,21 @@ class ForkBoundary:
         self._apply(given.recorded.deltas, by="process", cause=seq)
         answer = given.recorded.answer
         self.assumed += given.assumed
+        if call.via == POPEN:
+            return self._child(call, seq, given.recorded.call)
         value = {"code": answer.code, "stdout": answer.stdout, "stderr": answer.stderr, "error": answer.error}
         self.recording.writer.append(msgspec.structs.replace(answer, seq=-1, t=-1, cause=seq))
         return Answer(True, value)
+
+    def _child(self, call: ProcessStarted, seq: int, recorded: ProcessStarted | ToolCalled) -> Answer:
+        """A child that is talked to: its pieces are in the fork's log too, its end when it is waited for."""
+        assert isinstance(recorded, ProcessStarted)
+        self.recording.note_child(call, seq)
+        for piece in self._children.pieces(recorded.seq):
+            if piece.stream != "stdin":
+                own = msgspec.structs.replace(piece, seq=-1, t=-1, cause=seq, child=call.child)
+                self.recording.writer.append(own)
+        return Answer(True, self._children.answer(recorded, recorded.seq))
 
     def _changed_process(self, call: ProcessStarted) -> Answer:
         """The user's result of a process: its standard output, or an object with code, stdout, stderr."""
@@ -200,8 +222,25 @@ class ForkBoundary:
         }
         self._pool.take_changed(call)
         seq = self.recording.writer.append(call)
+        if call.via == POPEN:
+            return self._changed_child(call, seq, value)
         self.recording.writer.append(ProcessFinished(cause=seq, **value))
         return Answer(True, {**value, "error": None})
+
+    def _changed_child(self, call: ProcessStarted, seq: int, value: dict[str, Any]) -> Answer:
+        self.recording.note_child(call, seq)
+        answer: dict[str, Any] = {"code": value["code"]}
+        for name in call.pipes:
+            if name == "stdin":
+                continue
+            content = from_envelope(value.get(name) or b"")
+            content = content if isinstance(content, bytes) else str(content).encode()
+            digest = self.recording.writer.blobs.put(content)
+            self.recording.writer.append(
+                ProcessIo(child=call.child or 0, stream=name, digest=digest, size=len(content), cause=seq)
+            )
+            answer[name] = [to_envelope(content, max_bytes=1 << 30)]
+        return Answer(True, answer)
 
     def _apply(self, deltas: tuple[Any, ...], *, by: str, cause: int) -> None:
         for record in deltas:

@@ -177,8 +177,10 @@ def _calls_of(records: Iterable[Event], live: frozenset[str]) -> list[RecordedCa
             if done is not None:
                 found[done.place] = RecordedCall(done.call, record, tuple(done.deltas), done.files)
         elif isinstance(record, (FileWrote, FileDeleted, FileMade)):
-            cause = record.cause if record.cause in under_way else next(reversed(under_way), None)
-            if cause is not None:
+            cause = record.cause
+            if cause is None and record.by not in ("agent", "unseen"):
+                cause = next(reversed(under_way), None)
+            if cause in under_way:
                 under_way[cause].deltas.append(record)
             if isinstance(record, FileWrote):
                 files[record.path] = record.digest

@@ -74,10 +74,14 @@ FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "elided": ((), ("n", "counts")),
 }
 
-# Not steps of the program: how a fork was made, remarks, what the collector of garbage and the schedule did.
+# Not steps of the program: how a fork was made, remarks, what the collector of garbage and the schedule did,
+# when the pieces of a child's output came.
 SKIPPED = frozenset(
-    {"fork.applied", "note", "run.resumed", "gc", "loop.woke", "thread.switched", "thread.preempted"}
-)
+    {
+        "fork.applied", "note", "run.resumed", "gc", "loop.woke", "thread.switched", "thread.preempted",
+        "process.io",
+    }
+)  # fmt: skip
 _META = ("type", "seq", "t", "n", "file", "line", "function", "cause")
 
 

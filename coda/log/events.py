@@ -358,6 +358,23 @@ class ProcessStarted(Located, tag="process.started", frozen=True, kw_only=True):
     stdin: str | None = None
     """Blob of what it is fed."""
     via: str = "subprocess.run"
+    child: int | None = None
+    """Number of a child that is talked to while it runs (`subprocess.Popen`), from 1."""
+    pipes: tuple[str, ...] = ()
+    """Which of `stdin`, `stdout` and `stderr` are pipes to such a child."""
+    env: dict[str, str | None] = msgspec.field(default_factory=dict)
+    """Variables that differ from the program's own environment; None for one that was left out."""
+
+
+class ProcessIo(Located, tag="process.io", frozen=True, kw_only=True):
+    """A piece that went through a pipe to or from a child; `cause` is its start."""
+
+    child: int
+    stream: str
+    """`stdin`, `stdout` or `stderr`."""
+    digest: str | None = None
+    """Blob of the bytes."""
+    size: int = 0
 
 
 class ProcessFinished(Located, tag="process.finished", frozen=True, kw_only=True):
@@ -368,6 +385,12 @@ class ProcessFinished(Located, tag="process.finished", frozen=True, kw_only=True
     stderr: Any = None
     error: dict[str, Any] | None = None
     """The exception that the call raised (timeout, not found), as in `tool.returned`."""
+    child: int | None = None
+    """Number of a child that was talked to while it ran; its output is in `process.io`."""
+    pid: int | None = None
+    """Process id of such a child."""
+    fed: str | None = None
+    """SHA-256 of all that was written to its standard input, when the child took it all."""
 
 
 class NetConnected(Located, tag="net.connected", frozen=True, kw_only=True):
@@ -480,9 +503,9 @@ RECORD_TYPES: tuple[type[Record], ...] = (
     Header, Seal, RunStarted, RunResumed, RunFinished, SandboxStarted, ToolDeclared, UserMessage,
     TurnStarted, TurnFinished, LlmRequested, LlmResponded, BlockStarted, BlockFinished, Lines, Elided,
     ToolCalled, ToolReturned, CtxSet, CtxDeleted, CtxMutated, Effect, FileOpened, FileRead, FileWrote,
-    FileDeleted, FileRenamed, FileMade, FileListed, FileChanged, ProcessStarted, ProcessFinished,
-    NetConnected, Import, Output, ExceptionRaised, Signal, LoopWoke, ThreadStarted, ThreadFinished,
-    LimitHit, ForkApplied, Note,
+    FileDeleted, FileRenamed, FileMade, FileListed, FileChanged, ProcessStarted, ProcessIo,
+    ProcessFinished, NetConnected, Import, Output, ExceptionRaised, Signal, LoopWoke, ThreadStarted,
+    ThreadFinished, LimitHit, ForkApplied, Note,
 )  # fmt: skip
 
 

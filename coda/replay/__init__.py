@@ -1,6 +1,7 @@
 """Front door of replay: the real state at a position, and whether a run can be rebuilt."""
 
 from coda.replay.answering import Answering
+from coda.replay.children import POPEN, Exchanges
 from coda.replay.compare import Matcher
 from coda.replay.private import PrivateCopy
 from coda.replay.session import Session, counted
@@ -17,9 +18,11 @@ from coda.replay.tape import (
 )
 
 __all__ = [
+    "POPEN",
     "Answering",
     "BlockMap",
     "BlockTape",
+    "Exchanges",
     "Frame",
     "Matcher",
     "PrivateCopy",

@@ -25,6 +25,7 @@ from coda.log import (
     LoopWoke,
     Output,
     ProcessFinished,
+    ProcessIo,
     ProcessStarted,
     Table,
     ToolCalled,
@@ -33,6 +34,7 @@ from coda.log import (
     render,
     tag_of,
 )  # fmt: skip
+from coda.replay.children import POPEN, Exchanges
 from coda.replay.compare import Matcher
 from coda.replay.path import PathMatcher
 from coda.replay.private import PrivateCopy
@@ -40,14 +42,25 @@ from coda.replay.schedule import Schedule
 from coda.replay.tape import BlockTape, is_workers
 from coda.runtime import HOLD, Answer, Observe, Request, Stream
 
-_IGNORED = (LimitHit, Output)
-_UNCOMPARED = frozenset(("file", "line", "function", "given", "content", "same", "special", "quiet", "size"))
+_IGNORED = (LimitHit, Output, ProcessIo)
+_UNCOMPARED = frozenset(
+    ("file", "line", "function", "given", "content", "same", "special", "quiet", "size", "env")
+)
 
 
 class Answering:
     """Answers one run's worker, block by block."""
 
-    def __init__(self, copy: PrivateCopy, units: Units, matcher: Matcher, *, compare_lines: bool) -> None:
+    def __init__(
+        self,
+        copy: PrivateCopy,
+        units: Units,
+        matcher: Matcher,
+        children: Exchanges,
+        *,
+        compare_lines: bool,
+    ) -> None:
+        self._children = children
         self.copy = copy
         self.units = units
         self.matcher = matcher
@@ -313,6 +326,8 @@ class Answering:
         return MissingEffect(f"the log ends before event {seq} ({name}) was answered", seq=at)
 
     def _process(self, started: ProcessStarted) -> Answer:
+        if started.via == POPEN:
+            return Answer(True, self._children.answer(started, started.seq))
         while self._index < len(self._items):
             item = self._items[self._index]
             if isinstance(item, ProcessFinished):

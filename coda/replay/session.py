@@ -31,6 +31,7 @@ from coda.log import (
     is_own,
 )
 from coda.replay.answering import Answering
+from coda.replay.children import Exchanges
 from coda.replay.compare import Matcher
 from coda.replay.private import PrivateCopy
 from coda.replay.tape import (
@@ -74,7 +75,11 @@ class Session:
         self.matcher = Matcher()
         self.units = Units(trace.units())
         self.boundary = Answering(
-            self.copy, self.units, self.matcher, compare_lines=self.started.level != "effects"
+            self.copy,
+            self.units,
+            self.matcher,
+            Exchanges(trace),
+            compare_lines=self.started.level != "effects",
         )
         self.notes: list[str] = []
         self.blocks_done = 0

@@ -22,6 +22,7 @@ from coda.log import (
     Lines,
     Position,
     Record,
+    RunFinished,
     Trace,
     Units,
 )  # fmt: skip
@@ -138,7 +139,7 @@ def block_tapes(trace: Trace) -> Iterator[BlockTape | Event]:
             yield record
         elif isinstance(record, ExceptionRaised):
             error = record
-        else:
+        elif not isinstance(record, RunFinished):  # of a fork that ended inside a block
             items.append(record)
     if started is not None:
         yield BlockTape(started, items, None, error)
@@ -349,6 +350,8 @@ def is_workers(record: Record) -> bool:
     if isinstance(record, Import):
         # Which libraries are new to a worker is no act of the agent's: only its own modules are compared.
         return record.digest is not None
+    if kind == "process.finished":
+        return getattr(record, "child", None) is not None
     if kind in ("ctx.set", "ctx.deleted", "ctx.mutated", "thread.started", "thread.finished"):
         return True
     cause = getattr(record, "cause", None)

@@ -33,6 +33,7 @@ from coda.log import (
     NetConnected,
     Output,
     ProcessFinished,
+    ProcessIo,
     ProcessStarted,
     Table,
     ThreadFinished,
@@ -123,6 +124,8 @@ class Recording:
         self._reads: dict[str, str | None] = {}
         self._said: set[str] = set()
         self._process: int | None = None
+        self._children: dict[int, int] = {}
+        """Event of the start of each child that is talked to, by its number."""
         self._told = False
         """The tool at work tells of its own writes (a primitive): no need to look at the workspace."""
 
@@ -275,6 +278,8 @@ class Recording:
             self._read(data, message.t)
         elif message.kind == "import":
             self._import(data, message.t)
+        elif message.kind == "process.io":
+            self._piece(data, message.t)
         else:
             kind = _PLAIN.get(message.kind)
             if kind is None:
@@ -301,6 +306,15 @@ class Recording:
             self._said.add(path)
             detail = f"the content of {path} is not kept; a replay cannot answer it"
             self.writer.append(LimitHit(what="unkept-read", detail=detail, cause=cause))
+
+    def _piece(self, data: dict[str, Any], t: int) -> None:
+        content = data.pop("content", None)
+        if not isinstance(content, bytes) or data.get("child") not in self._children:
+            raise SandboxError("the worker told of a pipe that it does not have")
+        data.update(
+            digest=self.writer.blobs.put(content), size=len(content), cause=self._children[data["child"]]
+        )
+        self.writer.append(_convert(ProcessIo, data, t))
 
     def _import(self, data: dict[str, Any], t: int) -> None:
         content = data.pop("content", None)
@@ -435,7 +449,9 @@ class Recording:
         opaque = data.pop("opaque", False)
         if stdin is not None:
             data["stdin"] = self.writer.blobs.put(bytes(stdin))
-        self._process = self.writer.append(_convert(ProcessStarted, data, t))
+        record = _convert(ProcessStarted, data, t)
+        self._process = self.writer.append(record)
+        self.note_child(record, self._process)
         if opaque:
             what = data.get("via")
             self._mark(
@@ -443,9 +459,16 @@ class Recording:
             )
         return Answer(True, None)
 
+    def note_child(self, record: Event, seq: int) -> None:
+        """Remembers which event started a child that is talked to."""
+        child = getattr(record, "child", None)
+        if child is not None:
+            self._children[child] = seq
+
     def _finish_process(self, data: dict[str, Any], t: int) -> Answer:
-        self.sync(by="process", cause=self._process)
-        self.writer.append(_convert(ProcessFinished, {**data, "cause": self._process}, t))
+        cause = self._children.get(data.get("child", 0), self._process)
+        self.sync(by="process", cause=cause)
+        self.writer.append(_convert(ProcessFinished, {**data, "cause": cause}, t))
         return Answer(True)
 
     def _mark(self, what: str, detail: str, cause: int | None) -> None:

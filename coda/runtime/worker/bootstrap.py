@@ -95,7 +95,7 @@ class Worker:
         real_clock = time.monotonic
         self.inbox = Inbox(self.recorder, Clock(_recorded_clock), real_clock)
         self.baton = Baton(self.recorder, self.inbox)
-        self.processes = Processes(self.recorder, self.units)
+        self.processes = Processes(self.recorder, self.units, self.feed, replaying=replaying)
         self.blocks = Blocks(
             self.recorder,
             self.units,

@@ -1,18 +1,20 @@
 """Child processes of agent code: asked of the host, performed here, or answered from the log.
 
 `subprocess.run` and what is built on it (check_output, check_call, call, getoutput) and `os.system` are
-recorded with arguments, input and results, and answered on replay without any process. A bare `Popen`
-is seen by the audit hook, recorded as started, and marked: a replay cannot answer its pipes yet.
+recorded with arguments, input and results, and answered on replay without any process. What is talked to
+while it runs, `Popen`, is in `children.py`.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, NoReturn
 
 from coda.log import from_envelope, to_envelope
+from coda.runtime.worker.children import Children
 from coda.runtime.worker.names import describe_exception, rebuild_exception
 from coda.runtime.worker.recorder import Recorder
+from coda.runtime.worker.standins import Feed
 from coda.runtime.worker.units import Units
 
 _OUTPUT_BYTES = 1 << 28
@@ -22,9 +24,16 @@ _REDIRECTS = {-1: "pipe", -2: "stdout", -3: "devnull", None: "inherit"}
 class Processes:
     """Installs the recorded forms."""
 
-    def __init__(self, recorder: Recorder, units: Units) -> None:
+    def __init__(self, recorder: Recorder, units: Units, feed: Feed, *, replaying: bool) -> None:
         self._recorder = recorder
         self._units = units
+        self._children = Children(
+            recorder,
+            feed,
+            replaying=replaying,
+            describe=lambda *args, **more: {**self._describe(*args, **more), **units.where()},
+            raise_recorded=_raise_recorded,
+        )
 
     def install(self) -> None:
         """Takes over `os.system`; `subprocess` is adapted when it is imported."""
@@ -53,7 +62,8 @@ class Processes:
         return act
 
     def adapt(self, subprocess: Any) -> None:
-        """Puts the recorded `run` and `call` into the module `subprocess`."""
+        """Puts the recorded `run`, `call` and `Popen` into the module `subprocess`."""
+        self._children.adapt(subprocess)
         real_run = subprocess.run
         completed = subprocess.CompletedProcess
 
@@ -111,6 +121,7 @@ class Processes:
             "argv": [os.fsdecode(part) for part in parts],
             "shell": bool(kwargs.get("shell")),
             "cwd": os.fsdecode(cwd) if cwd is not None else None,
+            "env": _changed_environment(kwargs.get("env")),
             "via": via,
             "redirects": [
                 _REDIRECTS.get(kwargs.get(name), "file")
@@ -152,12 +163,36 @@ class Processes:
         error = value.get("error")
         if error is None:
             return build(value["code"], from_envelope(value["stdout"]), from_envelope(value["stderr"]))
-        if timeout is not None and str(error["type"]).endswith("TimeoutExpired"):
-            kind, command = timeout
-            raise kind(
-                command, error.get("timeout"), from_envelope(error["output"]), from_envelope(error["stderr"])
-            )
-        if error.get("errno") is not None:
-            text = os.strerror(error["errno"])
-            raise OSError(error["errno"], text, from_envelope(error["filename"]))
-        raise rebuild_exception(error)
+        return _raise_outcome(error, timeout)
+
+
+def _raise_outcome(error: dict[str, Any], timeout: Any) -> NoReturn:
+    """Raises what a call raised, a time-out too."""
+    if timeout is not None and str(error["type"]).endswith("TimeoutExpired"):
+        kind, command = timeout
+        raise kind(
+            command, error.get("timeout"), from_envelope(error["output"]), from_envelope(error["stderr"])
+        )
+    _raise_recorded(error)
+
+
+def _changed_environment(env: Any) -> dict[str, str | None]:
+    """What of a child's environment differs from the program's own."""
+    if env is None:
+        return {}
+    # Reading through os.environ would be an observation of the program.
+    own = os.environ._data  # type: ignore[attr-defined]
+    given = {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
+    changed: dict[str, str | None] = {
+        os.fsdecode(name): os.fsdecode(value) for name, value in given.items() if own.get(name) != value
+    }
+    changed.update((os.fsdecode(name), None) for name in own if name not in given)
+    return changed
+
+
+def _raise_recorded(error: dict[str, Any]) -> NoReturn:
+    """Raises what starting a process raised."""
+    if error.get("errno") is not None:
+        text = os.strerror(error["errno"])
+        raise OSError(error["errno"], text, from_envelope(error["filename"]))
+    raise rebuild_exception(error)

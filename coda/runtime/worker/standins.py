@@ -33,6 +33,8 @@ class Feed:
         self._next = 0
         self._stop_before = -1
         self.live = False
+        self.children: set[int] = set()
+        """Process ids of children that are played from the log: there is nobody to signal."""
         self.paused = False
         """The state is being looked at: what a `__repr__` asks is no observation."""
 
@@ -246,6 +248,9 @@ class Kill(HostFact):
                 if errno is not None:
                     raise OSError(errno, os.strerror(errno))
                 return
+        if ident in feed.children:
+            recorder.code(HOST_CODE, [self.__name__, [False, None]])
+            return
         if self._replaying and ident != self._own:
             raise PermissionError(f"a fork does not signal process {ident}")
         if ident == self._own:

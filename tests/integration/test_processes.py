@@ -1,0 +1,185 @@
+"""Children that agent code talks to: as by plain Python when recorded, without any process when replayed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from coda.forking import fork
+from coda.log import open_trace
+from coda.replay import replay
+from tests.conftest import RunCoda
+from tests.support.programs import dedent, line_of, lines_at, output_of, record, run_plain
+
+pytestmark = pytest.mark.slow
+
+TALK = dedent(
+    """
+    import io, os, signal, subprocess, sys
+    from subprocess import PIPE, STDOUT, Popen, TimeoutExpired
+
+    p = Popen(["cat"], stdin=PIPE, stdout=PIPE, text=True, bufsize=1)
+    p.stdin.write("hello\\n")
+    print(p.stdout.readline(), p.poll())
+    p.stdin.write("again\\n")
+    p.stdin.close()
+    print(p.stdout.read(), p.wait(), p.returncode)
+
+    p = Popen("echo out; echo err >&2; exit 3", shell=True, stdout=PIPE, stderr=PIPE)
+    print(p.communicate(), p.returncode, p.args)
+    p = Popen("echo out; echo err >&2", shell=True, stdout=PIPE, stderr=STDOUT)
+    print(list(p.stdout), p.wait(timeout=30))
+    print(Popen(["wc", "-c"], stdin=PIPE, stdout=PIPE).communicate(b"x" * 300_000))
+
+    p = Popen(["sleep", "60"])
+    print(p.poll())
+    for _ in range(2):
+        try:
+            p.wait(timeout=0.05)
+        except TimeoutExpired as error:
+            print("expired", error)
+    p.terminate()
+    print(p.wait(), p.returncode == -signal.SIGTERM)
+
+    p = Popen("echo one; exec sleep 60", shell=True, stdout=PIPE, start_new_session=True)
+    first = p.stdout.readline()
+    try:
+        p.communicate(timeout=0.05)
+    except TimeoutExpired as error:
+        print("expired", first, error.output)
+    os.killpg(p.pid, signal.SIGKILL)
+    print(p.communicate(timeout=30), p.returncode)
+
+    for stdout in (None, PIPE):
+        try:
+            Popen(["/no/such/program"], stdout=stdout)
+        except FileNotFoundError as error:
+            print(error, error.filename, error.errno)
+    a = Popen(["printf", "a\\\\nb\\\\nc\\\\n"], stdout=PIPE)
+    b = Popen(["grep", "b"], stdin=a.stdout, stdout=PIPE)
+    a.stdout.close()
+    print(b.communicate()[0], a.wait())
+    with open("to.txt", "w") as file:
+        print(Popen(["echo", "to a file"], stdout=file).wait())
+    print(open("to.txt").read(), os.popen("echo by popen").read())
+    with Popen([sys.executable, "-c", "print('x' * 3_000_000)"], stdout=PIPE) as p:
+        print(len(p.stdout.read()))
+    print(p.returncode, Popen(["true"], stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL).wait())
+    given = {**os.environ, "GIVEN": "7"}
+    p = Popen("echo $GIVEN; read x; echo $x", shell=True, env=given, stdin=PIPE, stdout=PIPE)
+    print(p.communicate(b"in\\n"))
+    early = Popen(["true"], stdin=PIPE)
+    early.wait()
+    try:
+        early.stdin.write(b"nobody reads" * 10_000)
+        early.stdin.flush()
+    except BrokenPipeError:
+        print("broken")
+
+    class Counted(Popen):
+        count = 0
+        def __init__(self, *args, **kwargs):
+            Counted.count += 1
+            super().__init__(*args, **kwargs)
+
+    print(Counted(["sh", "-c", "exit 5"]).wait(), Counted.count)
+    """
+)
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trace of a program that talks to many children."""
+    return record(TALK, tmp_path_factory.mktemp("talk"))
+
+
+def test_a_recorded_program_talks_as_a_plain_one(talk: Path, tmp_path: Path) -> None:
+    plain = run_plain(TALK, tmp_path / "plain")
+    assert plain.status == 0, plain.err
+    assert output_of(talk) == plain.out
+
+
+def test_no_child_runs_on_replay(talk: Path) -> None:
+    """The replaying worker may start no process at all: what came from children comes from the log."""
+    verdict = replay(talk)
+    assert verdict.diverged is None, str(verdict.diverged)
+    assert "system-calls" in verdict.layers
+    assert not [note for note in verdict.notes if "process" in note]
+
+
+def test_what_passed_is_in_the_log(talk: Path) -> None:
+    trace = open_trace(talk)
+    first = next(placed.record for placed in trace.records(own=False, types={"process.started"}))
+    pieces = [
+        (placed.record.stream, trace.blobs.get(placed.record.digest or ""))  # type: ignore[union-attr]
+        for placed in trace.records(own=False, types={"process.io"})
+        if placed.record.cause == first.seq  # type: ignore[union-attr]
+    ]
+    assert sorted(pieces) == [
+        ("stdin", b"again\n"), ("stdin", b"hello\n"), ("stdout", b"again\n"), ("stdout", b"hello\n"),
+    ]  # fmt: skip
+    starts = [placed.record for placed in trace.records(own=False, types={"process.started"})]
+    given = next(start for start in starts if "GIVEN" in start.argv[0])  # type: ignore[union-attr]
+    assert given.env == {"GIVEN": "7"}  # type: ignore[union-attr]
+
+
+def test_a_fork_goes_on_with_recorded_children(talk: Path, tmp_path: Path) -> None:
+    trace = open_trace(talk)
+    for text in ("print(p.stdout.readline(), p.poll())", "p.terminate()", "a.stdout.close()"):
+        at = lines_at(trace, line_of(TALK, text))[0].seq
+        made = fork(trace, at, out=tmp_path / f"{at}.jsonl")
+        assert (made.outcome, output_of(made.path)) == ("ok", output_of(talk)), text
+        assert replay(made.path).diverged is None
+
+
+def test_another_result_of_a_child(tmp_path: Path) -> None:
+    source = dedent(
+        """
+        import subprocess
+        p = subprocess.Popen(["echo", "recorded"], stdout=subprocess.PIPE, text=True)
+        print(p.communicate()[0].strip(), p.returncode)
+        print(subprocess.Popen(["echo", "again"], stdout=subprocess.PIPE).communicate()[0])
+        """
+    )
+    trace = open_trace(record(source, tmp_path))
+    seq = next(event.seq for event in trace.events(types={"process.started"}))
+    made = fork(trace, seq, result={"code": 7, "stdout": "forged\n"}, out=tmp_path / "f.jsonl")
+    assert output_of(made.path) == "forged 7\nb'again\\n'\n"
+    assert replay(made.path).diverged is None
+
+
+def test_another_child_is_a_frontier(tmp_path: Path, coda: RunCoda) -> None:
+    source = dedent(
+        """
+        import subprocess
+        n = 1
+        first = subprocess.Popen(["echo", "first"], stdout=subprocess.PIPE).communicate()
+        print(subprocess.Popen(["touch", f"made{n}"]).wait())
+        """
+    )
+    trace = record(source, tmp_path)
+    at = lines_at(open_trace(trace), line_of(source, "first ="))[0].seq
+    made = tmp_path / "f.jsonl"
+    ran = coda("fork", trace, "--at", str(at), "--set", "n=2", "-o", made)
+    assert ran.status == 0, ran.err
+    assert "touch made2" in ran.out + ran.err
+    assert not list(tmp_path.rglob("made2"))
+    verdict = replay(made)
+    assert verdict.diverged is None
+    assert verdict.ends_at is not None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such shell")
+def test_a_wrong_byte_to_a_child_diverges(talk: Path, tmp_path: Path) -> None:
+    """What agent code writes to a child is part of the question: its digest is compared."""
+    from tests.support.doctoring import doctored
+
+    def change(rows: list[dict[str, object]]) -> None:
+        row = next(row for row in rows if row["type"] == "process.finished" and "fed" in row)
+        row["fed"] = "0" * 64
+
+    verdict = replay(doctored(talk, tmp_path / "d.jsonl", change))
+    assert verdict.diverged is not None
+    assert "fed" in str(verdict.diverged)
