@@ -140,10 +140,18 @@ def to_the_kernel() -> None:
 
 def past_the_hook(place: str) -> None:
     """The audit hook switched off from within, then Python's own functions."""
-    for thing in gc.get_objects():
-        if type(thing).__name__ == "Audit":
-            thing.active = False
-            thing._handlers.clear()
+    frame: Any = sys._getframe()
+    around = []
+    while frame is not None:
+        around += frame.f_locals.values()
+        frame = frame.f_back
+    hooks = [thing for thing in gc.get_objects() if type(thing).__name__ == "Audit"]
+    hooks += [thing.audit for thing in around if type(getattr(thing, "audit", None)).__name__ == "Audit"]
+    for hook in hooks:
+        hook.active = False
+        hook._handlers.clear()
+    if not hooks:
+        return
     attempt("os.fork", lambda: child(os.fork()))
     attempt("open", lambda: open(f"{place}/new", "w"))
     attempt("remove", lambda: os.remove(f"{place}/old"))
