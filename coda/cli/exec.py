@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
-import stat
 import sys
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
 from coda.cli.options import force_option, output_option
+from coda.cli.programs import STDIN, compiles, load
 from coda.cli.settings import config, setting_option
 from coda.cli.telemetry import live_export
 from coda.errors import CodaError, UsageError
 from coda.log import open_trace
 from coda.runtime import TIMED_OUT, BlockResult, Cell, Prepare, Program, Sandbox, split_cells
+
+_PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -47,11 +50,12 @@ def command(
 ) -> int:
     """Runs PROGRAM as if by `python PROGRAM ARGS` and records it.
 
-    Options of coda may stand before or after PROGRAM; what follows `--` is the program's alone.
+    PROGRAM is a file, a folder with a `__main__.py`, or `-` for standard input. Options of coda may stand
+    before or after PROGRAM; what follows `--` is the program's alone.
     `# %%` comments at the margin divide a script into blocks. The exit status is the program's own;
     125 when coda itself failed.
     """
-    source, facts, content = _load_module(program, args) if module else _load_file(program, args)
+    source, facts, content = load(program, args, module=module)
     cells = split_cells(source) if source is not None else []
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the program's; we outlive it
     try:
@@ -59,7 +63,7 @@ def command(
             root=root, level=record, timeout_s=timeout, memory_bytes=memory, durability=durability
         )
         sandbox = Sandbox(**options, trace=output, kind="exec", force=force, program=facts, echo=_echo)
-        with sandbox, live_export(sandbox.writer.path):
+        with sandbox, _outliving(sandbox), live_export(sandbox.writer.path):
             if content is not None and facts.main is not None:
                 sandbox.read_main(facts.main, content)
             outcome, status = _run(sandbox, cells, facts)
@@ -77,14 +81,14 @@ def _run(sandbox: Sandbox, cells: list[Cell], facts: Program) -> tuple[str, int]
     if facts.module is not None:
         cells, facts = _locate(sandbox, facts)
     whole = "".join(cell.source for cell in cells)
-    if len(cells) > 1 and not _compiles(whole, facts.main or "<string>"):
+    if len(cells) > 1 and not compiles(whole, facts.main or STDIN):
         cells = [Cell(1, whole)]  # a mistake in the last cell stops the first one too, as in Python
     flags = 0
     for number, cell in enumerate(cells, 1):
         message = Prepare(
             block=number,
             source=cell.source,
-            file=facts.main or "<string>",
+            file=facts.main or STDIN,
             first_line=cell.first_line,
             flags=flags,
             top_level_await=False,
@@ -111,40 +115,40 @@ def _ending(result: BlockResult, *, compiled: bool, timeout_s: float | None) -> 
     if result.outcome in ("interrupted", "killed"):
         why = error.message if error is not None else ""
         if result.code == TIMED_OUT:
-            why = f"stopped after the time limit of {timeout_s:g} s"
+            why = f"the program was stopped after its time limit of {timeout_s:g} s"
+        elif result.code is not None and result.code > 128:
+            why = f"the program was ended by {_name_of(result.code - 128)}"
         print(f"coda: {why or 'the worker died'}", file=sys.stderr)
         return result.outcome, result.code or 128 + signal.SIGKILL
     return "error", 1
 
 
-def _compiles(source: str, name: str) -> bool:
-    """Whether the whole script is Python; nothing of it is executed."""
+def _name_of(number: int) -> str:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            compile(source, name, "exec", dont_inherit=True)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
-def _load_file(program: str, args: tuple[str, ...]) -> tuple[str | None, Program, bytes | None]:
-    path = Path(program)
-    if path.is_dir():
-        path = path / "__main__.py"
+@contextmanager
+def _outliving(sandbox: Sandbox) -> Iterator[None]:
+    """Makes signals the program's business: we outlive them, and the trace says what they did.
+
+    What a terminal sends reaches the program by itself; what is sent to our process alone is passed on.
+    What we were started to ignore the program ignores too.
+    """
+
+    def pass_on(number: int, _frame: object) -> None:
+        sandbox.engine.signal(number)
+
+    handlers: dict[signal.Signals, Any] = {signal.SIGQUIT: signal.SIG_IGN}
+    handlers |= {number: pass_on for number in _PASSED_ON if signal.getsignal(number) == signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot open program {program!r}: {error.strerror}") from error
-    folder = os.path.dirname(os.path.realpath(path))
-    facts = _facts(argv=(str(path), *args), main=os.path.abspath(path), module=None, path=(folder,))
-    return _decode(content, program), facts, content
-
-
-def _load_module(name: str, args: tuple[str, ...]) -> tuple[None, Program, None]:
-    # The worker finds it: importing the module's packages runs their code, which is not the host's to do.
-    facts = _facts(argv=(name, *args), main=None, module=name, path=(os.getcwd(),))
-    return None, facts, None
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _locate(sandbox: Sandbox, facts: Program) -> tuple[list[Cell], Program]:
@@ -157,45 +161,6 @@ def _locate(sandbox: Sandbox, facts: Program) -> tuple[list[Cell], Program]:
         argv=(found["file"], *facts.argv[1:]), main=found["file"], module=facts.module, path=facts.path
     )
     return split_cells(found["source"]), located
-
-
-def _facts(*, argv: tuple[str, ...], main: str | None, module: str | None, path: tuple[str, ...]) -> Program:
-    return Program(
-        argv=argv,
-        main=main,
-        module=module,
-        path=path,
-        cwd=os.getcwd(),
-        stdin=_descriptor_of(0),
-        tty=(os.isatty(0), os.isatty(1), os.isatty(2)),
-        encoding=sys.stdout.encoding or "utf-8",
-        outside=tuple(path for path in (_file_of(1), _file_of(2)) if path is not None),
-    )
-
-
-def _file_of(fd: int) -> str | None:
-    """The regular file that a descriptor writes to, where the system tells."""
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return None
-        return os.readlink(f"/proc/self/fd/{fd}")
-    except OSError:
-        return None
-
-
-def _descriptor_of(fd: int) -> int | None:
-    try:
-        os.fstat(fd)
-    except OSError:
-        return None
-    return fd
-
-
-def _decode(content: bytes, program: str) -> str:
-    try:
-        return importlib.util.decode_source(content)
-    except (SyntaxError, UnicodeDecodeError) as error:
-        raise UsageError(f"{program} is not Python source: {error}") from error
 
 
 def _echo(stream: str, data: bytes) -> None:

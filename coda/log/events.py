@@ -60,6 +60,10 @@ class RunStarted(Event, tag="run.started", frozen=True, kw_only=True):
     tty: tuple[bool, bool, bool] = (False, False, False)
     """Whether stdin, stdout, stderr were terminals."""
     encoding: str = "utf-8"
+    closed: tuple[int, ...] = ()
+    """Which of the program's descriptors 0, 1 and 2 were closed."""
+    path: tuple[str, ...] | None = None
+    """What a program's import path begins with; null in traces of before it was recorded."""
     task: str | None = None
     model: str | None = None
     traceparent: str | None = None

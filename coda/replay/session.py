@@ -154,6 +154,7 @@ class Session:
             env=self._environment(),
             tty=list(started.tty),
             encoding=started.encoding,
+            closed=list(started.closed),
             origin_ns=0,
             max_blob_bytes=MAX_BLOB_BYTES,
             isolate=isolate,
@@ -165,6 +166,8 @@ class Session:
     def _import_path(self, root: str) -> list[str]:
         if self.started.kind != "exec":
             return [root]
+        if self.started.path is not None:
+            return list(self.started.path)
         if self.started.module is not None:
             return [self.started.cwd]
         return [os.path.dirname(os.path.realpath(self.started.main or "."))]

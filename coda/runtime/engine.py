@@ -53,6 +53,13 @@ _LAUNCHER = (
     "except Exception: pass\n"
     "os.execv(sys.argv[1], sys.argv[1:])"
 )
+# Not by `-P -m`: `sys.flags` would tell agent code, and the children that it starts, of a safe path.
+_WORKER = (
+    "import sys\n"
+    "if not sys.flags.safe_path: del sys.path[0]\n"
+    "from runpy import run_module\n"
+    "run_module('coda.runtime.worker', run_name='__main__', alter_sys=False)"
+)
 
 HOLD = object()
 """What a boundary gives for a request that it will not answer now: the worker waits, inspectable."""
@@ -98,6 +105,7 @@ class Engine:
         self.held: Request | None = None
         self._pending: tuple[Pending, int] | None = None
         self._raw: dict[int, str] = {}
+        self._raw_ready: list[int] = []
         self._selector = selectors.DefaultSelector()
         self._process = self._launch(hash_seed, stdin, new_session)
         try:
@@ -121,7 +129,7 @@ class Engine:
         env = dict(os.environ, PYTHONHASHSEED=str(hash_seed))
         env.pop("PYTHONSTARTUP", None)
         command = [sys.executable, *subprocess._args_from_interpreter_flags()]  # type: ignore[attr-defined]
-        command += ["-P", "-m", "coda.runtime.worker", str(down_read), str(up_write)]
+        command += ["-c", _WORKER, str(down_read), str(up_write)]
         if sys.platform.startswith("linux"):
             command = [sys.executable, "-I", "-S", "-c", _LAUNCHER, *command]
         process = subprocess.Popen(
@@ -229,6 +237,10 @@ class Engine:
         else:
             self._process.send_signal(signal.SIGINT)
 
+    def signal(self, number: int) -> None:
+        """Sends the worker a signal; harmless when it is gone."""
+        self._process.send_signal(number)
+
     def _release(self) -> None:
         self._channel.close()
         self._selector.close()
@@ -309,14 +321,17 @@ class Engine:
             message = channel.waiting()
             if message is not None:
                 return message
+            # Only now: what was printed before, and came at the same time, is to be seen before it.
+            while self._raw_ready:
+                self._hear_raw(self._raw_ready.pop(0), boundary)
             wait = None if deadline is None else deadline - time.monotonic()
             if wait is not None and wait <= 0:
                 raise LimitExceeded("time limit reached")
             for fd in self._ready(self._answer_pending(wait)):
                 if fd == channel.read_fd:
                     channel.fill()
-                elif fd in self._raw:
-                    self._hear_raw(fd, boundary)
+                elif fd in self._raw and fd not in self._raw_ready:
+                    self._raw_ready.append(fd)
 
     def _answer_pending(self, wait: float | None) -> float | None:
         """Gives a waiting worker what has arrived; gives how long to listen before the next look."""
@@ -356,6 +371,7 @@ class Engine:
 
     def _drain_raw(self, boundary: Boundary) -> None:
         """What was written to the descriptors before the block ended has already reached the pipe."""
+        self._raw_ready.clear()
         while ready := [key.fd for key, _ in self._selector.select(0) if key.fd in self._raw]:
             for fd in ready:
                 self._hear_raw(fd, boundary)

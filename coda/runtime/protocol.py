@@ -167,6 +167,8 @@ class Configure(_Message, frozen=True):
     writable: list[str] = []
     """Mount points that stay writable; what is mounted below them does not."""
     memory_bytes: int | None = None
+    closed: list[int] = []
+    """Which of the descriptors 0, 1 and 2 the program was started without."""
 
 
 class Prepare(_Message, frozen=True):

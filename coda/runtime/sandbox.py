@@ -279,6 +279,8 @@ class Sandbox:
                 locale={name: self._env[name] for name in LOCALE_NAMES if name in self._env},
                 tty=program.tty,
                 encoding=program.encoding,
+                closed=program.closed,
+                path=program.path if self.program is not None else None,
                 task=task,
                 model=model,
                 traceparent=os.environ.get("TRACEPARENT"),
@@ -306,6 +308,7 @@ class Sandbox:
             env=self._env,
             tty=list(program.tty),
             encoding=program.encoding,
+            closed=list(program.closed),
             origin_ns=time.monotonic_ns() - self.writer.now_ns,
             max_blob_bytes=self._max_blob_bytes,
             memory_bytes=memory_bytes,
@@ -497,6 +500,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     stdin: int | None = None
     tty: tuple[bool, bool, bool] = (False, False, False)
     encoding: str = "utf-8"
+    closed: tuple[int, ...] = ()
+    """Which of the descriptors 0, 1 and 2 are closed."""
     outside: tuple[str, ...] = ()
     """Files that are no part of the workspace though they lie in it: where output is redirected to."""
 

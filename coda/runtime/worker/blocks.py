@@ -6,7 +6,6 @@ recursion depth is a plain script's, `sys.exit`, exit functions and threads end 
 
 from __future__ import annotations
 
-import builtins
 import gc
 import importlib.util
 import inspect
@@ -34,6 +33,7 @@ from coda.runtime.worker.endings import (
     print_exception,
     print_exit,
 )  # fmt: skip
+from coda.runtime.worker.main_module import FRAMES_OF_MODULE, run_as_module, runs_as_module
 from coda.runtime.worker.names import describe_exception
 from coda.runtime.worker.recorder import Recorder
 from coda.runtime.worker.units import Unit, Units
@@ -282,7 +282,7 @@ class Blocks:
         assert unit.code is not None
         problem: BaseException | None = None
         try:
-            self._enter(unit.code)
+            self._enter(unit.code, as_module=program and unit.block == 1 and runs_as_module(self._module))
         except BaseException as error:  # noqa: BLE001  the sandbox boundary: whatever leaves agent code is data
             problem = error
         outcome, code, described = "ok", None, None
@@ -300,10 +300,10 @@ class Blocks:
             end_program()
         return outcome, code, described
 
-    def _enter(self, code: CodeType) -> None:
+    def _enter(self, code: CodeType, *, as_module: bool) -> None:
         namespace = self._module.__dict__
         limit = sys.getrecursionlimit()
-        depth = _stack_depth()
+        depth = _stack_depth() + as_module * FRAMES_OF_MODULE
         sys.setrecursionlimit(limit + depth)
         try:
             sys.settrace(self._tracing[0])
@@ -311,6 +311,8 @@ class Blocks:
             if code.co_flags & inspect.CO_COROUTINE:
                 self._loop = self._loop or _new_loop()
                 self._loop.run_until_complete(eval(code, namespace))
+            elif as_module:
+                run_as_module(code, namespace)
             else:
                 exec(code, namespace)
         finally:
@@ -342,13 +344,3 @@ def _new_loop() -> Any:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     return loop
-
-
-def new_main_module(*, file: str | None) -> ModuleType:
-    """A fresh `__main__`, as the interpreter would make it."""
-    module = ModuleType("__main__")
-    module.__dict__.update(__builtins__=builtins, __annotations__={}, __spec__=None, __loader__=None)
-    if file is not None:
-        module.__dict__.update(__file__=file, __cached__=None)
-    sys.modules["__main__"] = module
-    return module

@@ -29,12 +29,13 @@ from coda.runtime.protocol import (
 )  # fmt: skip
 from coda.runtime.worker.audit import Audit
 from coda.runtime.worker.baton import Baton
-from coda.runtime.worker.blocks import Blocks, new_main_module
+from coda.runtime.worker.blocks import Blocks
 from coda.runtime.worker.endings import plain_traceback
 from coda.runtime.worker.inbox import Clock, Inbox
 from coda.runtime.worker.inspector import Inspector
 from coda.runtime.worker.isolation import Isolation, fence, isolate
 from coda.runtime.worker.loop import Loops
+from coda.runtime.worker.main_module import new_main_module
 from coda.runtime.worker.modules import AgentFinder
 from coda.runtime.worker.names import Ctx, Stub, describe_exception, note_mutations
 from coda.runtime.worker.ownership import Finder, Ownership
@@ -86,7 +87,7 @@ class Worker:
         held = _isolated(config)
         self.recorder = Recorder(channel, origin_ns=config.origin_ns, level=config.level)
         self.units = Units()
-        self.module = new_main_module(file=config.main)
+        self.module = new_main_module(file=config.main, program=config.argv[0] if config.argv else "")
         self.ctx = Ctx(self.recorder, self.units)
         self.inspector = Inspector(self.recorder, self.units, self.module.__dict__, self.ctx)
         self.recorder.handle = self.inspector.handle
@@ -124,7 +125,9 @@ class Worker:
         if "subprocess" in sys.modules:
             self.processes.adapt(sys.modules["subprocess"])
         self.control = OutputControl(self.recorder, self.inspector.stop)
-        stdin = install_streams(self.recorder, self.control, tty=config.tty, encoding=config.encoding)
+        stdin = install_streams(
+            self.recorder, self.control, tty=config.tty, encoding=config.encoding, closed=config.closed
+        )
         self.audit = Audit(
             self.recorder,
             self.units,
@@ -153,6 +156,7 @@ class Worker:
         )
         sys.dont_write_bytecode = True
         sys.argv = list(config.argv)
+        sys.orig_argv = _command_line(config)
         sys.path[:0] = config.path
         self._limit_memory()
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -238,6 +242,13 @@ def _isolated(config: Configure) -> Isolation:
 def _recorded_clock() -> float:
     # Looked up when it is asked: what the module holds now is not the shim yet.
     return time.monotonic()
+
+
+def _command_line(config: Configure) -> list[str]:
+    """`sys.orig_argv` of a plain run: the interpreter, its flags, and what it was to run."""
+    flags = sys.orig_argv[1 : sys.orig_argv.index("-c")] if "-c" in sys.orig_argv else []
+    program = ["-m", config.module, *config.argv[1:]] if config.module is not None else config.argv
+    return [sys.executable, *flags, *program]
 
 
 def _keep_memory() -> None:

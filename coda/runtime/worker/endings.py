@@ -8,6 +8,7 @@ function that fails. A recorder that asked such an object nicely would end with 
 from __future__ import annotations
 
 import atexit
+import runpy
 import sys
 import threading
 import traceback
@@ -26,6 +27,8 @@ _context = BaseException.__dict__["__context__"]
 _code = SystemExit.__dict__["code"]
 _display = sys.__excepthook__  # in C: asks nothing of what agent code may have replaced but the stream
 Owns = Callable[[FrameType], bool]
+# What runs a module or a folder stands in its traceback, in a plain run as well.
+RUNPY = runpy.run_path.__code__.co_filename
 
 
 def outcome_of(error: BaseException) -> tuple[str, int | None]:
@@ -51,7 +54,7 @@ def _status_of(code: Any) -> int:
 def agents_part(error: BaseException, owns: Owns) -> TracebackType | None:
     """Takes coda's own frames out of an exception, and of those it came from; gives its traceback."""
     tb = _traceback.__get__(error)
-    while tb is not None and not owns(tb.tb_frame):
+    while tb is not None and not (owns(tb.tb_frame) or tb.tb_frame.f_code.co_filename == RUNPY):
         tb = tb.tb_next
     _traceback.__set__(error, tb)
     _hide_ourselves(error)

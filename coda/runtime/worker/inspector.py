@@ -8,7 +8,6 @@ goes to the frame that owns it, also on interpreters where a frame's locals are 
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import os
 import reprlib
 import signal
@@ -18,6 +17,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 from coda.runtime.protocol import Answer, Exit, Inspect, Reply, Resume, Stopped
+from coda.runtime.worker.main_module import become_module
 from coda.runtime.worker.names import Ctx, ctx_store
 from coda.runtime.worker.recorder import Recorder
 from coda.runtime.worker.units import Units, function_of
@@ -140,22 +140,7 @@ class Inspector:
 
     def _do_locate(self, module: str) -> dict[str, str]:
         """Finds what `python -m module` would run and makes `__main__` look like it."""
-        spec = importlib.util.find_spec(module)
-        if spec is not None and spec.submodule_search_locations is not None:
-            spec = importlib.util.find_spec(f"{module}.__main__")
-        loader: Any = spec.loader if spec is not None else None
-        source = loader.get_source(spec.name) if spec is not None and hasattr(loader, "get_source") else None
-        if spec is None or source is None or spec.origin is None:
-            raise ImportError(f"no module named {module!r} with Python source that could be run")
-        self._namespace.update(
-            __file__=spec.origin,
-            __package__=spec.parent,
-            __spec__=spec,
-            __loader__=loader,
-            __cached__=spec.cached,
-        )
-        sys.argv[0] = spec.origin
-        return {"file": spec.origin, "source": source}
+        return become_module(self._namespace, module)
 
     def _do_watch(self, statements: list[int], count: bool) -> None:
         self.on_watch(statements, count)

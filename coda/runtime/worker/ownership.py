@@ -16,6 +16,7 @@ from types import BuiltinFunctionType, ModuleType
 from typing import Any, Protocol
 
 _SHARED = frozenset({"builtins", "__main__", "coda"})
+_HOOKS = frozenset({"excepthook", "displayhook", "unraisablehook", "breakpointhook"})
 _GONE = object()
 
 
@@ -82,7 +83,11 @@ class _Sys(ModuleType):
     def __init__(self, real: ModuleType) -> None:
         super().__init__("sys")
         vars(self).update(
-            {name: value for name, value in vars(real).items() if isinstance(value, BuiltinFunctionType)}
+            {
+                name: value
+                for name, value in vars(real).items()
+                if isinstance(value, BuiltinFunctionType) and name not in _HOOKS
+            }
         )
         vars(self)["_real"] = real
 

@@ -147,20 +147,24 @@ def _errors_of(stream: Any, default: str) -> str:
 
 
 def install_streams(
-    recorder: Recorder, control: OutputControl, *, tty: list[bool], encoding: str
+    recorder: Recorder, control: OutputControl, *, tty: list[bool], encoding: str, closed: list[int]
 ) -> RecordedInput:
-    """Replaces the three standard streams of this process."""
+    """Replaces the three standard streams of this process; of a closed descriptor it is None."""
     raw = RecordedInput(recorder, tty=tty[0])
-    stdin = io.TextIOWrapper(
-        io.BufferedReader(raw, 1 << 16), encoding=encoding, errors=_errors_of(sys.stdin, "strict")
-    )
+    stdin: Any = None
+    if 0 not in closed:
+        reader = io.BufferedReader(raw, 1 << 16)
+        stdin = io.TextIOWrapper(reader, encoding=encoding, errors=_errors_of(sys.stdin, "strict"))
+        stdin.mode = "r"  # so the interpreter makes it too
     for name in ("stdin", "__stdin__"):
         setattr(sys, name, stdin)
     for name, fd, is_tty, errors in (
         ("stdout", 1, tty[1], _errors_of(sys.stdout, "strict")),
         ("stderr", 2, tty[2], "backslashreplace"),
     ):
-        stream = RecordedOutput(control, name=name, fd=fd, tty=is_tty, encoding=encoding, errors=errors)
+        stream: Any = None
+        if fd not in closed:
+            stream = RecordedOutput(control, name=name, fd=fd, tty=is_tty, encoding=encoding, errors=errors)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     return raw
