@@ -24,6 +24,7 @@ from coda.runtime.worker.names import describe_exception
 from coda.runtime.worker.recorder import Recorder
 from coda.runtime.worker.standins import HOST_CODE, Feed
 
+_start_thread, _allocate_lock = _thread.start_new_thread, _thread.allocate_lock  # agent code has others
 _CHUNK = 1 << 16
 _JOIN_SECONDS = 0.2
 """How long the end of a child waits for its pipes: a grandchild may keep one open for long."""
@@ -46,12 +47,12 @@ class _Task:
     """Work in a thread of ours: agent code does not see it, and it is never waited for at exit."""
 
     def __init__(self, recorder: Recorder, act: Callable[[], None]) -> None:
-        self._running = _thread.allocate_lock()
+        self._running = _allocate_lock()
         self._running.acquire()
         self._recorder = recorder
         self._act = act
         with recorder.quiet():
-            _thread.start_new_thread(self._run, ())
+            _start_thread(self._run, ())
 
     def _run(self) -> None:
         try:
