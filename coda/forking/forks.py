@@ -326,7 +326,7 @@ class _Fork:
         """Children that were started before the position may be waited for after it."""
         for placed in self.parent.records(own=False, types={"process.started"}):
             if isinstance(placed.record, ProcessStarted) and placed.record.seq < self.first_seq:
-                self.recording.note_child(placed.record, placed.record.seq)
+                self.recording.exchanges.note_child(placed.record, placed.record.seq)
 
     def _open_files(self) -> dict[str, int]:
         """Files that were opened for writing, and whose new content no event of the prefix tells yet."""

@@ -88,6 +88,8 @@ class ForkBoundary:
             return self._process(data, -1)
         if kind == "net.connected":
             raise Frontier(f"the fork connects to {data.get('address')}, which only a live run could do")
+        if kind.startswith("net."):
+            raise Frontier("the fork goes on with a connection of its parent, which only a live run could do")
         if kind == "file.read":
             self.recording.observe(Observe("file.read", self._read(data), -1))
             return Answer(True)
@@ -204,7 +206,7 @@ class ForkBoundary:
     def _child(self, call: ProcessStarted, seq: int, recorded: ProcessStarted | ToolCalled) -> Answer:
         """A child that is talked to: its pieces are in the fork's log too, its end when it is waited for."""
         assert isinstance(recorded, ProcessStarted)
-        self.recording.note_child(call, seq)
+        self.recording.exchanges.note_child(call, seq)
         for piece in self._children.pieces(recorded.seq):
             if piece.stream != "stdin":
                 own = msgspec.structs.replace(piece, seq=-1, t=-1, cause=seq, child=call.child)
@@ -228,7 +230,7 @@ class ForkBoundary:
         return Answer(True, {**value, "error": None})
 
     def _changed_child(self, call: ProcessStarted, seq: int, value: dict[str, Any]) -> Answer:
-        self.recording.note_child(call, seq)
+        self.recording.exchanges.note_child(call, seq)
         answer: dict[str, Any] = {"code": value["code"]}
         for name in call.pipes:
             if name == "stdin":

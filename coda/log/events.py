@@ -401,6 +401,39 @@ class NetConnected(Located, tag="net.connected", frozen=True, kw_only=True):
     """A connection was about to be made."""
 
     address: str
+    conn: int | None = None
+    """Number of the connection, from 1; None for one whose pieces are not recorded."""
+
+
+class NetOpened(Located, tag="net.opened", frozen=True, kw_only=True):
+    """A connection was made, or not."""
+
+    conn: int
+    local: Any = None
+    """The own address, as the socket gives it."""
+    peer: Any = None
+    error: dict[str, Any] | None = None
+    """{"type", "args"} of the exception instead."""
+
+
+class NetSent(Located, tag="net.sent", frozen=True, kw_only=True):
+    """A piece was about to be sent; what TLS encrypts is here in clear."""
+
+    conn: int
+    digest: str | None = None
+    """Blob of the bytes."""
+    size: int = 0
+
+
+class NetReceived(Located, tag="net.received", frozen=True, kw_only=True):
+    """A piece came in, in clear; size 0 is the end."""
+
+    conn: int
+    digest: str | None = None
+    """Blob of the bytes."""
+    size: int = 0
+    error: dict[str, Any] | None = None
+    """{"type", "args"} of the exception instead."""
 
 
 class Import(Located, tag="import", frozen=True, kw_only=True):
@@ -508,8 +541,8 @@ RECORD_TYPES: tuple[type[Record], ...] = (
     TurnStarted, TurnFinished, LlmRequested, LlmResponded, BlockStarted, BlockFinished, Lines, Elided,
     ToolCalled, ToolReturned, CtxSet, CtxDeleted, CtxMutated, Effect, FileOpened, FileRead, FileWrote,
     FileDeleted, FileRenamed, FileMade, FileListed, FileChanged, ProcessStarted, ProcessIo,
-    ProcessFinished, NetConnected, Import, Output, ExceptionRaised, Signal, LoopWoke, ThreadStarted,
-    ThreadFinished, LimitHit, ForkApplied, Note,
+    ProcessFinished, NetConnected, NetOpened, NetSent, NetReceived, Import, Output, ExceptionRaised, Signal,
+    LoopWoke, ThreadStarted, ThreadFinished, LimitHit, ForkApplied, Note,
 )  # fmt: skip
 
 

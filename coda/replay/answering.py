@@ -23,6 +23,8 @@ from coda.log import (
     LimitHit,
     Lines,
     LoopWoke,
+    NetOpened,
+    NetReceived,
     Output,
     ProcessFinished,
     ProcessIo,
@@ -189,15 +191,22 @@ class Answering:
             woke = self._match(kind, {"turns": data.get("turns")})
             assert isinstance(woke, LoopWoke)
             return self.schedule.arrived(woke)
+        if kind == "net.sent":
+            data["digest"] = _digest(data.pop("content"))
         record = self._match(kind, data)
         self.effects += 1
         if isinstance(record, ToolCalled):
             return self.schedule.begun(record) if record.call else self._tool(record)
         if isinstance(record, ProcessStarted):
             return self._process(record)
-        if kind == "net.connected":
+        if isinstance(record, NetOpened):
+            return Answer(True, {"local": record.local, "peer": record.peer, "error": record.error})
+        if isinstance(record, NetReceived):
+            content = self._children.content(record.digest)
+            return Answer(True, {"content": content, "error": record.error})
+        if kind == "net.connected" and data.get("conn") is None:
             raise MissingEffect(
-                f"event {record.seq} connects to {data.get('address')}: a replay cannot answer network yet",
+                f"event {record.seq} connects to {data.get('address')}: a replay cannot answer it",
                 seq=record.seq,
             )
         if kind == "file.opened":
@@ -380,8 +389,12 @@ class Answering:
                     seq=item.seq,
                 )
 
-    def _clock_differs(self, data: dict[str, Any]) -> Diverged:
+    def _clock_differs(self, data: dict[str, Any]) -> Diverged | MissingEffect:
         item = self._next("an observation")
+        if item is None and self._cut:
+            return MissingEffect(
+                f"the log ends at event {self._end_seq}; an observation comes after it", seq=self._end_seq
+            )
         seq = item.seq if item is not None else self._end_seq
         return Diverged(
             f"diverged at event {seq} or before: the replay asks for an observation that is not there",

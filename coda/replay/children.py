@@ -33,6 +33,10 @@ class Exchanges:
                     self._ends[record.cause] = record
         return self._pieces.get(seq, [])
 
+    def content(self, digest: str | None) -> bytes:
+        """The bytes of a piece."""
+        return b"" if digest is None else self._trace.blobs.get(digest)
+
     def answer(self, started: ProcessStarted, seq: int) -> dict[str, Any]:
         """What the worker needs to play a child: pieces of its output, its end, the error of its start."""
         pieces = self.pieces(seq)
@@ -40,7 +44,7 @@ class Exchanges:
         found: dict[str, Any] = {name: [] for name in started.pipes if name != "stdin"}
         for piece in pieces:
             if piece.stream in found and piece.digest is not None:
-                content = self._trace.blobs.get(piece.digest)
+                content = self.content(piece.digest)
                 found[piece.stream].append(to_envelope(content, max_bytes=_PIECE_BYTES))
         if end is not None:
             found.update(code=end.code, error=end.error, fed=end.fed, pid=end.pid)

@@ -345,6 +345,9 @@ def is_workers(record: Record) -> bool:
         "file.renamed",
         "process.started",
         "net.connected",
+        "net.opened",
+        "net.sent",
+        "net.received",
     ):
         return True
     if isinstance(record, Import):

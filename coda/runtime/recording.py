@@ -31,9 +31,9 @@ from coda.log import (
     LimitHit,
     LoopWoke,
     NetConnected,
+    NetOpened,
     Output,
     ProcessFinished,
-    ProcessIo,
     ProcessStarted,
     Table,
     ThreadFinished,
@@ -45,6 +45,7 @@ from coda.log import (
 )  # fmt: skip
 from coda.runtime.arrivals import Arrivals, Finished, Pending
 from coda.runtime.entries import Known
+from coda.runtime.exchanges import Exchanges
 from coda.runtime.manifest import Change, Manifest
 from coda.runtime.places import FileAccess
 from coda.runtime.protocol import Answer, Observe, Request, Stream
@@ -59,6 +60,7 @@ BesideRunner = Callable[[str, list[Any], dict[str, Any]], Outcome]
 _PLAIN: dict[str, type[Event]] = {
     "file.listed": FileListed,
     "thread.started": ThreadStarted,
+    "net.opened": NetOpened,
     "thread.finished": ThreadFinished,
     "limit.hit": LimitHit,
     "ctx.set": CtxSet,
@@ -124,8 +126,7 @@ class Recording:
         self._reads: dict[str, str | None] = {}
         self._said: set[str] = set()
         self._process: int | None = None
-        self._children: dict[int, int] = {}
-        """Event of the start of each child that is talked to, by its number."""
+        self.exchanges = Exchanges(writer)
         self._told = False
         """The tool at work tells of its own writes (a primitive): no need to look at the workspace."""
 
@@ -278,8 +279,8 @@ class Recording:
             self._read(data, message.t)
         elif message.kind == "import":
             self._import(data, message.t)
-        elif message.kind == "process.io":
-            self._piece(data, message.t)
+        elif message.kind in ("process.io", "net.received"):
+            self.writer.append(self.exchanges.piece(message.kind, data, message.t))
         else:
             kind = _PLAIN.get(message.kind)
             if kind is None:
@@ -307,15 +308,6 @@ class Recording:
             detail = f"the content of {path} is not kept; a replay cannot answer it"
             self.writer.append(LimitHit(what="unkept-read", detail=detail, cause=cause))
 
-    def _piece(self, data: dict[str, Any], t: int) -> None:
-        content = data.pop("content", None)
-        if not isinstance(content, bytes) or data.get("child") not in self._children:
-            raise SandboxError("the worker told of a pipe that it does not have")
-        data.update(
-            digest=self.writer.blobs.put(content), size=len(content), cause=self._children[data["child"]]
-        )
-        self.writer.append(_convert(ProcessIo, data, t))
-
     def _import(self, data: dict[str, Any], t: int) -> None:
         content = data.pop("content", None)
         table = self.add_table(data.pop("table", b""))
@@ -340,9 +332,13 @@ class Recording:
             return self._start_process(data, message.t)
         if kind == "process.finished":
             return self._finish_process(data, message.t)
+        if kind == "net.sent":
+            self.writer.append(self.exchanges.piece(kind, data, message.t))
+            return Answer(True)
         if kind == "net.connected":
             seq = self.writer.append(_convert(NetConnected, data, message.t))
-            self._mark("network", f"connection to {data.get('address')}: a replay cannot answer it yet", seq)
+            if data.get("conn") is None:
+                self._mark("network", f"connection to {data.get('address')}: a replay cannot answer it", seq)
             return Answer(True)
         raise SandboxError(f"the worker asked for {kind!r}, which nobody knows")
 
@@ -451,7 +447,7 @@ class Recording:
             data["stdin"] = self.writer.blobs.put(bytes(stdin))
         record = _convert(ProcessStarted, data, t)
         self._process = self.writer.append(record)
-        self.note_child(record, self._process)
+        self.exchanges.note_child(record, self._process)
         if opaque:
             what = data.get("via")
             self._mark(
@@ -459,14 +455,9 @@ class Recording:
             )
         return Answer(True, None)
 
-    def note_child(self, record: Event, seq: int) -> None:
-        """Remembers which event started a child that is talked to."""
-        child = getattr(record, "child", None)
-        if child is not None:
-            self._children[child] = seq
-
     def _finish_process(self, data: dict[str, Any], t: int) -> Answer:
-        cause = self._children.get(data.get("child", 0), self._process)
+        child = self.exchanges.start_of(data.get("child"))
+        cause = self._process if child is None else child
         self.sync(by="process", cause=cause)
         self.writer.append(_convert(ProcessFinished, {**data, "cause": cause}, t))
         return Answer(True)

@@ -109,6 +109,13 @@ class Audit:
             data = {"path": self._relative(full), "mode": str(mode or _mode_of(flags)), "given": given}
             self._act("file.opened", data)
 
+    def native_read(self, path: Any, via: str) -> None:
+        """Tells of a file that a C library is about to read by its name, which raises no audit event."""
+        if self.active and not self._recorder.busy():
+            given, full = self._names(path)
+            with self._recorder.quiet():
+                self.read(full, given, via=via)
+
     def read(self, full: str, given: str | None, *, via: str, quiet: bool = False) -> None:
         """Tells of a readable open: content, or why there is none."""
         data: dict[str, Any] = {

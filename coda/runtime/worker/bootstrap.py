@@ -42,8 +42,10 @@ from coda.runtime.worker.ownership import Finder, Ownership
 from coda.runtime.worker.processes import Processes
 from coda.runtime.worker.recorder import Recorder
 from coda.runtime.worker.shims import AfterImport, Shims
+from coda.runtime.worker.sockets import Sockets
 from coda.runtime.worker.standins import Feed
 from coda.runtime.worker.streams import OutputControl, install_streams
+from coda.runtime.worker.tls import Tls
 from coda.runtime.worker.units import Units
 
 _SWITCH_SECONDS = 0.001
@@ -97,6 +99,7 @@ class Worker:
         self.inbox = Inbox(self.recorder, Clock(_recorded_clock), real_clock)
         self.baton = Baton(self.recorder, self.inbox)
         self.processes = Processes(self.recorder, self.units, self.feed, replaying=replaying)
+        self.sockets = Sockets(self.recorder, self.feed, self.units, replaying=replaying)
         self.blocks = Blocks(
             self.recorder,
             self.units,
@@ -124,6 +127,8 @@ class Worker:
         self.processes.install()
         if "subprocess" in sys.modules:
             self.processes.adapt(sys.modules["subprocess"])
+        if "socket" in sys.modules:
+            self.sockets.adapt(sys.modules["socket"])
         self.control = OutputControl(self.recorder, self.inspector.stop)
         stdin = install_streams(
             self.recorder, self.control, tty=config.tty, encoding=config.encoding, closed=config.closed
@@ -144,7 +149,12 @@ class Worker:
             0,
             AfterImport(
                 self.shims,
-                {"subprocess": self.processes.adapt, **Loops(self.baton, self.audit.mark).hooks()},
+                {
+                    "subprocess": self.processes.adapt,
+                    "socket": self.sockets.adapt,
+                    "ssl": Tls(self.sockets, self.audit.native_read).adapt,
+                    **Loops(self.baton, self.audit.mark).hooks(),
+                },
             ),
         )
         folders = [config.root]
