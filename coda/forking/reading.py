@@ -47,6 +47,7 @@ from coda.log import (
     Lines,
     Trace,
     Unknown,
+    entry_values,
 )
 
 OUTPUT_LIMIT_CHARS = 4_000_000
@@ -174,7 +175,7 @@ class Side:
     def _lines(self, part: Part, record: Lines, strand: Strand) -> None:
         """Unpacks a batch; the hot loop of a comparison."""
         statements, bindings, latest = self.names.statements, self.names.bindings, self._latest
-        seq, values = record.seq, iter(record.vals)
+        seq, values = record.seq, entry_values(record)
         with_lines = self.scope.lines
         for entry in record.ids:
             number = statements.get(entry)
@@ -320,7 +321,7 @@ def bound_before(trace: Trace, names: Names, stop: int) -> dict[Scoped, Bound]:
         if not isinstance(part.record, Lines):
             bindings.begin_block()
             continue
-        seq, values = part.record.seq, iter(part.record.vals)
+        seq, values = part.record.seq, entry_values(part.record)
         for entry in part.record.ids:
             if (site := names.bindings.get(entry)) is not None:
                 value = next(values)

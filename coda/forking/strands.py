@@ -143,7 +143,8 @@ class Strand:
         if seq != self._next:
             self._starts.append(len(self.tokens))
             self._seqs.append(seq)
-        self._next = seq + n
+        # What stands for several numbers has one index: behind it the two no longer go in step.
+        self._next = seq + 1 if n == 1 else -1
         self.tokens.append(token)
         self.values.append(value)
 

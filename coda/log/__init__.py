@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from coda.log.sites import Group, Sites, analyse, bodies, first_line_of, has_docstring, is_silent
     from coda.log.tables import Binding, Statement, Table
     from coda.log.traceevent import Stored, TraceEvent
-    from coda.log.units import StatementInfo, UnitInfo, Units, unit_covering, unit_from
+    from coda.log.units import StatementInfo, UnitInfo, Units, entry_values, unit_covering, unit_from
     from coda.log.values import (
         BlobRef,
         Opaque,
@@ -116,7 +116,8 @@ _HOMES = {
     "TraceWriter": "writer", "TurnFinished": "events", "TurnInfo": "reader", "TurnStarted": "events",
     "UnitInfo": "units", "Units": "units", "Unknown": "events", "UserMessage": "events",
     "analyse": "sites", "bodies": "sites", "check_trace": "check", "decode_record": "codec",
-    "describe": "describing", "encode_text": "values", "find_run": "runs", "first_inexact": "decoding",
+    "describe": "describing", "encode_text": "values", "entry_values": "units",
+    "find_run": "runs", "first_inexact": "decoding",
     "first_line_of": "sites", "from_envelope": "decoding", "has_docstring": "sites",
     "is_exact": "decoding", "is_run_id": "runs", "is_silent": "sites", "list_runs": "listing",
     "locate": "runs", "mask": "display", "mask_data": "display", "new_run_id": "runs",
@@ -218,6 +219,7 @@ __all__ = [
     "decode_record",
     "describe",
     "encode_text",
+    "entry_values",
     "families",
     "find_key",
     "find_run",

@@ -9,7 +9,8 @@ from __future__ import annotations
 import bisect
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple
 
 from coda.errors import SchemaMismatch
 from coda.log.events import BlockStarted, Import, Lines, Unknown
@@ -217,6 +218,23 @@ class Units:
             raise _mismatch(record, offset, f"says {record.n} events and holds {events}")
         if values != len(record.vals):
             raise _mismatch(record, offset, f"holds {len(record.vals)} values for {values} entries")
+
+
+def entry_values(record: Lines) -> Iterator[Any]:
+    """Gives the values of a batch one by one, for whoever reads it without having verified it.
+
+    Raises:
+        SchemaMismatch: more are asked for than the batch holds: it is damaged.
+    """
+    return chain(record.vals, map(_too_few, (record,)))  # called when it is come to
+
+
+def _too_few(record: Lines) -> Any:
+    raise SchemaMismatch(
+        f"damaged trace: the lines record of event {record.seq} holds {len(record.vals)} values, fewer than "
+        "its entries take; `coda check` tells more",
+        seq=record.seq,
+    )
 
 
 def _mismatch(record: Lines, offset: int, what: str) -> SchemaMismatch:

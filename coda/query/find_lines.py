@@ -10,9 +10,10 @@ certain unless it was running more than once at that moment; `pairing` says `rec
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
-from coda.log import BlockFinished, Elided, Lines, UnitInfo
+from coda.log import BlockFinished, Elided, Lines, UnitInfo, entry_values
 from coda.query.hits import Hit
 from coda.query.order import Pending
 from coda.query.scan import Scan, shown
@@ -223,7 +224,7 @@ class _Sets:
             if id >= 0 and bindings[id]:
                 store = self.by_binding.get(id)
                 if store is not None:
-                    self.bound(batch, store, record.vals[place], seq)
+                    self.bound(batch, store, _value_at(record, place), seq)
                 place += 1
                 continue
             if id < 0:
@@ -288,3 +289,9 @@ class _Sets:
             "pairing": "recorded" if certain else "inferred",
         }  # fmt: skip
         return statement_hit(self.scan, self.walk, batch, store.statement, seq, what, detail, times, fields)
+
+
+def _value_at(record: Lines, place: int) -> Any:
+    """The value of a batch at a place; SchemaMismatch when there is none."""
+    values = record.vals
+    return values[place] if place < len(values) else next(islice(entry_values(record), len(values), None))

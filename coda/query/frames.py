@@ -15,7 +15,7 @@ from array import array
 from collections import Counter
 from typing import Any, NamedTuple
 
-from coda.log import BlockFinished, Elided, Lines, Position, Trace, UnitInfo
+from coda.log import BlockFinished, Elided, Lines, Position, Trace, UnitInfo, entry_values
 from coda.query.walk import LOOPS, Batch, Walk
 
 DEFINITIONS = frozenset({"functiondef", "asyncfunctiondef", "classdef", "import", "importfrom"})
@@ -140,7 +140,7 @@ class Frames:
 
     def _lines(self, batch: Batch, record: Lines) -> bool:
         """Takes in one batch; True when the position is reached within it."""
-        kinds, values = self.walk.bindings, iter(record.vals)
+        kinds, values = self.walk.bindings, entry_values(record)
         seq = record.seq
         for id in record.ids:
             if id >= 0 and kinds[id]:

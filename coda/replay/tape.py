@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from coda.errors import UsageError
 from coda.log import (
+    CODES,
     BlockFinished,
     BlockStarted,
     Elided,
@@ -90,6 +91,7 @@ def whole_run(trace: Trace, *, start: int = 0) -> Iterator[Event]:
     """
     units = Units(trace.units())
     for piece, _, stop in trace.pieces():
+        codes = piece.header.codes or CODES
         for placed in piece.records():
             record = placed.record
             if not isinstance(record, Event) or record.seq + count_of(record) <= start:
@@ -97,6 +99,7 @@ def whole_run(trace: Trace, *, start: int = 0) -> Iterator[Event]:
             if stop is not None and record.seq >= stop:
                 break
             if isinstance(record, Lines):
+                units.verify(record, codes, placed.offset)
                 if stop is not None and record.seq + record.n > stop:
                     record = cut(record, stop - record.seq, units)[0]
                 if record.seq < start:
