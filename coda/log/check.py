@@ -308,7 +308,7 @@ def _digests(record: Event | Unknown, raw: bytes) -> Iterator[str]:
     """The blobs that a record names: in its own fields, and in value envelopes."""
     for name in _BLOBS.get(type(record), ()):
         digest = getattr(record, name)
-        if isinstance(digest, str) and digest:
+        if isinstance(digest, str) and (digest or not isinstance(record, RunResumed)):  # nothing was cut
             yield digest
     if b'"$":"blob"' in raw:
         yield from _referred(msgspec.json.decode(raw))

@@ -20,6 +20,9 @@ from coda.log.values import encode_safe
 _PREFIX: Final = b'{"type":"'
 _PREFIX_LENGTH: Final = len(_PREFIX)
 
+MAX_SEQ: Final = (1 << 63) - 1
+"""No event has a higher number."""
+
 ENCODER: Final = msgspec.json.Encoder()
 _DECODERS: Final = {tag: msgspec.json.Decoder(kind) for tag, kind in TYPES.items()}
 _REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -96,7 +99,7 @@ def head_of(line: bytes, offset: int) -> Head:
         ) from error
     except _REFUSED as error:
         raise LogError(f"damaged trace: no record at byte {offset} ({error})", offset=offset) from error
-    if head.n < 0 or head.seq < -1:
+    if head.n < 0 or head.seq < -1 or head.seq + head.n > MAX_SEQ:
         raise SchemaMismatch(
             f"damaged trace: the record at byte {offset} has impossible numbers", offset=offset
         )
@@ -128,10 +131,16 @@ def decode(line: bytes, offset: int, kind: str | None = None) -> Record | Unknow
         raise LogError(
             f"damaged trace: the {kind} record at byte {offset} is not JSON ({error})", offset=offset
         ) from error
-    if isinstance(record, Event) and record.seq < 0:
-        raise SchemaMismatch(
-            f"damaged trace: the {kind} record at byte {offset} has no event number", offset=offset
-        )
+    if isinstance(record, Event):
+        count = count_of(record)
+        if record.seq < 0:
+            raise SchemaMismatch(
+                f"damaged trace: the {kind} record at byte {offset} has no event number", offset=offset
+            )
+        if count < 0 or record.seq + count > MAX_SEQ:
+            raise SchemaMismatch(
+                f"damaged trace: the {kind} record at byte {offset} has impossible numbers", offset=offset
+            )
     return record
 
 
@@ -172,6 +181,10 @@ def decode_header(line: bytes, name: str) -> Header:
         raise SchemaMismatch(
             f"{name} has schema version {header.version}; this coda reads up to {SCHEMA_VERSION}: upgrade it",
             offset=0,
+        )
+    if header.parent is not None and not 0 <= header.parent.seq <= MAX_SEQ:
+        raise SchemaMismatch(
+            f"damaged trace: {name} leaves its parent at event {header.parent.seq}, which cannot be", offset=0
         )
     return header
 

@@ -8,8 +8,10 @@ line is not a record: it is torn when nobody holds the writer's lock, and awaite
 from __future__ import annotations
 
 import bisect
+import errno
 import fcntl
 import os
+import stat
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,7 +73,7 @@ class LogFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with path.open("rb") as file:
+            with open(path, "rb", opener=_open_regular) as file:
                 first = file.readline(_BUFFER)
         except FileNotFoundError as error:
             raise UsageError(f"there is no trace {path}", path=str(path)) from error
@@ -204,6 +206,18 @@ class LogFile:
         """Gives a byte offset from which on no record begins before event `seq`; None when not known."""
         index = bisect.bisect_left(self._seqs, seq)
         return self._offsets[index] if index < len(self._offsets) else None
+
+
+def _open_regular(path: str, flags: int) -> int:
+    """Opens a file for reading, but no pipe or device: those may wait for ever, or never end."""
+    fd = os.open(path, flags | os.O_NONBLOCK)
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISREG(mode):
+        return fd
+    os.close(fd)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    raise OSError(errno.EINVAL, "it is no regular file", path)
 
 
 def _after_newline(start: int, data: bytes) -> tuple[int, bytes]:

@@ -39,7 +39,7 @@ from coda.log.traceevent import TraceEvent
 from coda.log.units import StatementInfo, UnitInfo, Units, unit_from
 from coda.log.walk import Walker
 
-_MAX_PARENTS: Final = 1000
+_MAX_PARENTS: Final = 200
 
 
 class Placed(NamedTuple):
@@ -97,14 +97,17 @@ def open_trace(path: str | os.PathLike[str]) -> Trace:
 class Trace:
     """One run, read from its file and those of the runs it was forked from. See `open_trace`."""
 
-    def __init__(self, path: Path, *, _depth: int = 0) -> None:
-        if _depth > _MAX_PARENTS:
-            raise LogError(f"{path} names parents in a circle", path=str(path))
+    def __init__(self, path: Path, *, _below: tuple[Path, ...] = ()) -> None:
+        resolved = Path(os.path.realpath(path))
+        if resolved in _below:
+            raise LogError(f"{_below[0]} names parents in a circle: {path} comes again", path=str(path))
+        if len(_below) > _MAX_PARENTS:
+            raise LogError(f"{_below[0]} has more than {_MAX_PARENTS} ancestors", path=str(_below[0]))
         self.path = path
         self.file = LogFile(path)
         self.header: Header = self.file.header
         self.run: str = self.header.run
-        self.parent: Trace | None = self._open_parent(_depth)
+        self.parent: Trace | None = self._open_parent((*_below, resolved))
         ancestors = () if self.parent is None else (self.parent.blobs,)
         self._blobs = BlobStore.beside(path, ancestors=ancestors)
         self.first_seq = self.file.first_seq
@@ -116,15 +119,15 @@ class Trace:
     def __repr__(self) -> str:
         return f"Trace({str(self.path)!r})"
 
-    def _open_parent(self, depth: int) -> Trace | None:
+    def _open_parent(self, below: tuple[Path, ...]) -> Trace | None:
         named = self.header.parent
         if named is None:
             return None
-        near = (self.path.parent / named.path).resolve() if named.path else None
+        near = (self.path.parent / named.path) if named.path else None
         for candidate in (near, find_run(named.run, self.path.parent), find_run(named.run)):
-            if candidate is None or not candidate.is_file():
+            if candidate is None or not _is_file(candidate):
                 continue
-            parent = Trace(candidate, _depth=depth + 1)
+            parent = Trace(Path(os.path.realpath(candidate)), _below=below)
             if parent.run == named.run:
                 return parent
         raise LogError(
@@ -503,6 +506,14 @@ class Trace:
             self._turns.append(TurnInfo(record.turn, record.seq, None))
         elif isinstance(record, TurnFinished) and self._turns:
             self._turns[-1] = self._turns[-1]._replace(end_seq=record.seq)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is a regular file; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _events_of(

@@ -6,7 +6,11 @@ these tables. `coda.log.sites` makes them.
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
+
+_MAX_BASE: Final = 1 << 62
 
 
 class Statement(msgspec.Struct, frozen=True, array_like=True):
@@ -41,6 +45,18 @@ class Table(msgspec.Struct, frozen=True, omit_defaults=True):
     """Function paths; the first is the module level."""
     statements: tuple[Statement, ...] = ()
     bindings: tuple[Binding, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Rows name only what is in the table: it may come from a worker or a trace that lies."""
+        if not 0 <= self.base <= _MAX_BASE:
+            raise ValueError(f"a statement table cannot begin at {self.base}")
+        functions, rows = len(self.functions), len(self.statements)
+        for statement in self.statements:
+            if not 0 <= statement.function < functions:
+                raise ValueError(f"a statement names function {statement.function} of {functions}")
+        for binding in self.bindings:
+            if not 0 <= binding.statement < rows:
+                raise ValueError(f"a binding names statement {binding.statement} of {rows}")
 
     @property
     def end(self) -> int:
