@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from coda.errors import LogError, UsageError
+from coda.errors import LogError, SchemaMismatch, UsageError
 from coda.log.codec import Head, decode, decode_header, head_of, type_of
 from coda.log.events import Import, Unknown
 from coda.log.records import Record
@@ -79,6 +79,8 @@ class LogFile:
             raise UsageError(f"there is no trace {path}", path=str(path)) from error
         except OSError as error:
             raise UsageError(f"cannot read {path}: {error.strerror}", path=str(path)) from error
+        if not first:
+            raise SchemaMismatch(f"{path} is not a coda trace: it is empty, nothing was recorded", offset=0)
         if not first.endswith(b"\n") and (first.startswith(_HEADER) or _HEADER.startswith(first)):
             raise LogError(f"{path} was cut short inside its header: nothing was recorded", offset=0)
         self.header = decode_header(first, str(path))
