@@ -207,8 +207,9 @@ class Frames:
             del stack[1:]
             return stack[0]
         if static.opens:
+            sure = self._close_finished(unit.table.functions[static.key[1]])
             frame = self._open(static, unit, stack[-1].current if stack else -1)
-            frame.guessed = any(below.key == static.key and below.guessed for below in stack)
+            frame.guessed = not sure or any(below.key == static.key and below.guessed for below in stack)
             frame.args.update(self._args)
             self._args.clear()
             stack.append(frame)
@@ -236,6 +237,33 @@ class Frames:
             stack[place].guessed = True
         self._close_above(place)
         return stack[place]
+
+    def _close_finished(self, function: str) -> bool:
+        """Closes frames that ended in silence before a function was called from further below.
+
+        `[make(a), make(b)]`: the second call does not come from the last statement of the first. What a
+        statement calls by another name cannot be told from that for certain.
+        """
+        owner, _, name = function.rpartition(".")
+        name = owner.rpartition(".")[2] if name in ("__init__", "__new__") else name
+        if name.startswith("__"):
+            return True  # called by an operator, which does not name it
+        calls = re.compile(rf"\b{re.escape(name)}\b")
+        for place in range(len(self._stack) - 1, -1, -1):
+            frame = self._stack[place]
+            if frame.current < 0 or not calls.search(self._text(frame)):
+                continue
+            above = self._stack[place + 1 :]
+            self._close_above(place)
+            return not any("(" in self._text(each) for each in above)
+        return True
+
+    def _text(self, frame: Frame) -> str:
+        """Gives the text of a frame's current statement; of a compound one, its first line."""
+        row = self.walk.statement(self.ids[frame.current]) if frame.current >= 0 else None
+        if row is None:
+            return ""
+        return row.source.partition("\n")[0] if self._statics[row.id].kind in _COMPOUND else row.source
 
     def _close_above(self, place: int) -> None:
         for frame in self._stack[place + 1 :]:
@@ -267,11 +295,11 @@ class Frames:
         if static.kind in _COMPOUND:
             frame.heads[id] = entry
         for base, target in static.stores:
-            self._store(frame, base, entry)
+            self._store(frame, target, entry)
             if target != base:
-                self._store(frame, target, entry)
+                self._store(frame, within(base), entry)
         if static.changes is not None:
-            self._store(frame, static.changes, entry)
+            self._store(frame, within(static.changes), entry)
 
     def _store(self, frame: Frame, name: str, entry: int) -> None:
         scope: int | str = frame.module if frame.key[1] == 0 else frame.number
@@ -326,12 +354,15 @@ class Frames:
         place = bisect.bisect_right(kept, seq, key=_known) - 1
         if place < 0:
             return None
-        id = self._captures.get((self.ids[entry], name), -1)
         loops = self.static(self.ids[entry]).kind in LOOPS or len(kept) > 1
-        full = self.counts.get((self.block_of(entry) or 0, id), 0) >= self.limit
-        if loops and full and place == len(kept) - 1:
+        if loops and place == len(kept) - 1 and self.full(entry, name):
             return None
         return name, kept[place][1]
+
+    def full(self, entry: int, name: str) -> bool:
+        """Tells whether so many values of a statement were kept that there may have been more."""
+        id = self._captures.get((self.ids[entry], name), -1)
+        return self.counts.get((self.block_of(entry) or 0, id), 0) >= self.limit
 
     def raised(self, entry: int, name: str) -> bool:
         """Tells whether a statement certainly never stored a name: its value would have been captured."""
@@ -342,6 +373,11 @@ class Frames:
 
 
 _COMPOUND = frozenset({"for", "asyncfor", "while", "with", "asyncwith", "try", "trystar", "match"})
+
+
+def within(name: str) -> str:
+    """Gives the key of the statements that changed what a name stands for, without binding the name."""
+    return f"{name}\0"
 
 
 def _known(kept: tuple[int, Any]) -> int:

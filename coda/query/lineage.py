@@ -2,12 +2,15 @@
 
 Guarantee: the chain follows the path that ran, not the text: a branch that was not taken and a loop turn
 that did not happen have no part in it, and a variable of the same name in another frame neither. It is
-computed from names: an alias is followed as far as a name leads to it. Conditions that only decided
-whether a line ran are not part of the chain. Cost: linear in the path up to the position.
+computed from names, and from a shadow of the path in which each object is known by all its names, so that
+a change of it counts whoever made it. Conditions that only decided whether a line ran are not part of the
+chain. Cost: linear in the path up to the position.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,7 +23,9 @@ from coda.log import (
     LlmResponded,
     Position,
     ProcessFinished,
+    SandboxStarted,
     SealWatch,
+    ToolDeclared,
     ToolReturned,
     Trace,
     TraceEvent,
@@ -30,9 +35,12 @@ from coda.log import (
 from coda.query.arguments import names_for, names_outside
 from coda.query.chain import Chain, Link
 from coda.query.frames import DEFINITIONS, Frame, Frames
+from coda.query.heap import Change
 from coda.query.names import Found, Names
+from coda.query.shadow import Shadow
 
 _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*|\[\])*")
+_BASE = re.compile(r"[.\[]")
 _CTX = re.compile(r"\bctx\.([^\W\d]\w*)")
 _GAP = 32
 """Events after one statement that are looked at; a line that asks more often is shown by its first."""
@@ -79,24 +87,26 @@ class _Lineage:
         self.name = name
         self.position = position
         self.frames = Frames(trace, position)
-        self.names = Names(self.frames)
+        self.shadow = Shadow(self.frames, _from_coda(trace, position))
+        self.names = Names(self.frames, self.shadow)
         self.nodes: dict[tuple[int, str | None], _Node] = {}
         self.done: dict[int, frozenset[str]] = {}
-        self.work: list[tuple[int, frozenset[str], _Node, bool]] = []
+        self.work: list[tuple[int, int, int, frozenset[str], _Node, bool, Frame]] = []
+        self.asked = itertools.count()
         self.attached: set[int] = set()
+        self.hidden: set[tuple[int, int | str, str]] = set()
         self.blocks: dict[int, _Node] = {}
 
     def chain(self) -> Chain:
         frames = self.frames
         here = frames.here
-        found = self.names.look_up(here, self.name, len(frames.ids)) if here is not None else None
-        roots: list[_Node] = []
-        if found is not None:
-            root = self.link(found, self.name, len(frames.ids), None)
-            roots.append(root)
+        roots = self.follow(here, self.name, len(frames.ids), None) if here is not None else []
+        if roots:
             while self.work:
-                self.expand(*self.work.pop())
-            self.attach_replies(root)
+                self.expand(*heapq.heappop(self.work)[2:])
+            roots[0].children += [node for node in dict.fromkeys(roots) if node is not roots[0]]
+            self.attach_replies(roots[0])
+            del roots[1:]
         return Chain(
             run=self.trace.run,
             trace=str(self.trace.path),
@@ -120,8 +130,82 @@ class _Lineage:
         threads = next(self.trace.events(0, self.position.seq, types={"thread.started"}), None)
         if threads is not None:
             yield f"incomplete: threads ran from event {threads.seq} on, and lines do not tell whose they are"
+        for base in sorted(self.shadow.unread):
+            file = self.frames.walk.unit(base).file
+            yield (
+                f"incomplete: the source of {file} is not in the log, or this Python reads it otherwise, so"
+                " changes by other names are not followed there"
+            )
+        for text in self.shadow.gaps:
+            yield f"incomplete: {text}"
+        if self.shadow.heap.cut:
+            yield "incomplete: some objects hold more parts than are followed"
 
     # --- the slice ------------------------------------------------------------------------------
+
+    def follow(self, frame: Frame, name: str, before: int, parent: _Node | None) -> list[_Node]:
+        """Takes in where a name got its value: what bound it, and what changed its object after that.
+
+        A change by another name comes with the statement that gave the object to this one below it.
+        """
+        found = self.names.look_up(frame, name, before)
+        if found is not None and found.entry < 0:
+            found = None
+        base = _BASE.split(name, maxsplit=1)[0]
+        scope = self.shadow.scope_of(frame, base)
+        changes = self.shadow.changes_of(scope, name, self.bound_at(found), before)
+        nodes = [self.link_change(change, name, before, parent) for change in changes]
+        if found is None or (
+            found.argument is None
+            and parent is not None
+            and self.frames.static(self.frames.ids[found.entry]).kind in DEFINITIONS
+        ):
+            return nodes
+        if not nodes:
+            return [self.link(found, name, before, parent)]
+        if not any(change.via == (scope, base) and base in self.reads(change.entry) for change in changes):
+            self.link(found, base, before, nodes[0])
+        return nodes
+
+    def bound_at(self, found: Found | None) -> int:
+        """Gives the moment from which on a name stood for its object."""
+        if found is None:
+            return -1
+        if found.argument is not None and found.frame is not None:
+            # What came before the call is found by the caller's names; a default is older than any call.
+            asked = self.names_given(found)
+            return -1 if asked is not None and not asked else found.entry
+        if any(frame.function.endswith("__init__") for frame in self.called(found.entry)):
+            return found.entry  # what made the object changed it, and returned nothing
+        return self.shadow.ended[found.entry]
+
+    def link_change(self, change: Change, name: str, before: int, parent: _Node | None) -> _Node:
+        """Takes a statement that changed an object into the chain."""
+        entry = change.entry
+        static = self.frames.static(self.frames.ids[entry])
+        target = next((target for base, target in static.stores if target != base), None)
+        shown = target or (change.via[1] if change.via is not None else name)
+        value = self.frames.value_of(entry, target, before) if target is not None else None
+        frame = self.frames.frames[self.frames.frame_of[entry]]
+        certain = change.certain and not frame.guessed
+        node = self.add(entry, self.needed(entry, name), shown, value, certain, parent)
+        if change.via is not None and change.via[1] not in static.loads:
+            self.follow_hidden(change, node, frame)
+        return node
+
+    def follow_hidden(self, change: Change, node: _Node, frame: Frame) -> None:
+        """Follows the variable by which a lambda changed an object: the statement does not name it."""
+        assert change.via is not None
+        scope, name = change.via
+        if (change.entry, scope, name) in self.hidden:
+            return
+        self.hidden.add((change.entry, scope, name))
+        if isinstance(scope, int):
+            frame = self.frames.frames[scope]
+        elif frame.key[1] != 0:
+            modules = (f for f in self.frames.frames if f.key[1] == 0 and f.module == scope)
+            frame = next(modules, frame)
+        self.later(change.entry, frozenset({name}), node, False, frame)
 
     def link(self, found: Found, name: str, before: int, parent: _Node | None) -> _Node:
         """Takes a store, or the call that passed an argument, into the chain."""
@@ -130,19 +214,27 @@ class _Lineage:
         certain = found.certain
         value = None
         if found.argument is not None and found.frame is not None:
-            source = frames.walk.statement(frames.ids[found.entry]).source
-            names = names_for(
-                source, found.frame.function, found.argument, self.names.parameters(found.frame)
-            )
+            names = self.names_given(found)
             certain = certain and names is not None
             if found.argument in found.frame.args:
                 value = (found.argument, found.frame.args[found.argument])
         else:
             names = self.needed(found.entry, name)
             value = frames.value_of(found.entry, name, before)
-            certain = certain and frames.static(frames.ids[found.entry]).changes is None
+            static = frames.static(frames.ids[found.entry])
+            certain = certain and (static.changes is None or static.key[0] not in self.shadow.unread)
         whole = found.argument is None
         return self.add(found.entry, names, name, value, certain, parent, whole=whole)
+
+    def names_given(self, found: Found) -> frozenset[str] | None:
+        """Gives the names that the expression for an argument reads; None when the text does not tell."""
+        assert found.argument is not None
+        assert found.frame is not None
+        parameters = self.names.parameters(found.frame)
+        if found.frame.function.endswith(".__init__") and parameters[:1] == (found.argument,):
+            return frozenset()  # the object is the call's own
+        source = self.frames.walk.statement(self.frames.ids[found.entry]).source
+        return names_for(source, found.frame.function, found.argument, parameters)
 
     def needed(self, entry: int, name: str) -> frozenset[str] | None:
         """Gives what a store of exactly this attribute read, without the object; None for all else.
@@ -177,13 +269,15 @@ class _Lineage:
         new = wanted - self.done.get(entry, frozenset())
         if new or (whole and entry not in self.attached):
             self.done[entry] = self.done.get(entry, frozenset()) | new
-            self.work.append((entry, new, node, whole))
+            self.later(entry, new, node, whole, self.frames.frames[self.frames.frame_of[entry]])
         return node
 
-    def expand(self, entry: int, names: frozenset[str], node: _Node, whole: bool) -> None:
+    def later(self, entry: int, names: frozenset[str], node: _Node, whole: bool, frame: Frame) -> None:
+        """Puts a statement down to be followed, the latest first."""
+        heapq.heappush(self.work, (-entry, next(self.asked), entry, names, node, whole, frame))
+
+    def expand(self, entry: int, names: frozenset[str], node: _Node, whole: bool, frame: Frame) -> None:
         """Follows what a statement read: names, calls of agent functions, effects."""
-        frames = self.frames
-        frame = frames.frames[frames.frame_of[entry]]
         if whole and entry not in self.attached:
             self.attached.add(entry)
             self.attach_effects(entry, node)
@@ -191,12 +285,7 @@ class _Lineage:
                 if child.gave >= 0:
                     self.add(child.gave, None, None, None, not child.guessed, node)
         for name in sorted(names):
-            found = self.names.look_up(frame, name, entry)
-            if found is None or found.entry < 0:
-                continue
-            if found.argument is None and frames.static(frames.ids[found.entry]).kind in DEFINITIONS:
-                continue
-            self.link(found, name, entry, node)
+            self.follow(frame, name, entry, node)
 
     def called(self, entry: int) -> list[Frame]:
         """Gives the frames that a statement opened."""
@@ -286,6 +375,17 @@ class _Lineage:
             source=info.source.strip().partition("\n")[0], name=node.name, value=node.value,
             captured=node.captured, certainty=certainty, times=node.times,
         )  # fmt: skip
+
+
+def _from_coda(trace: Trace, position: Position) -> frozenset[str]:
+    """Gives the functions that coda put into the namespace: what they are given crosses as a value."""
+    names: set[str] = set()
+    for event in trace.events(0, position.seq, types={"sandbox.started", "tool.declared"}):
+        if isinstance(event.record, SandboxStarted):
+            names |= set(event.record.names)
+        elif isinstance(event.record, ToolDeclared):
+            names.add(event.record.name)
+    return frozenset(names - {"ctx"})
 
 
 def _effect(event: TraceEvent) -> str | None:

@@ -11,8 +11,9 @@ import bisect
 import re
 from typing import NamedTuple
 
-from coda.query.frames import MAIN, Frame, Frames
+from coda.query.frames import MAIN, Frame, Frames, within
 from coda.query.scopes import Declared, declared_in
+from coda.query.shadow import Shadow
 
 
 class Found(NamedTuple):
@@ -29,10 +30,12 @@ class Names:
 
     Args:
         frames: the path with its frames.
+        shadow: when its statements were over, and which of them only changed an object.
     """
 
-    def __init__(self, frames: Frames) -> None:
+    def __init__(self, frames: Frames, shadow: Shadow) -> None:
         self.frames = frames
+        self.shadow = shadow
         self._declared: dict[int, Declared] = {}
         self._signatures: dict[tuple[int, int], tuple[str, ...]] = {}
 
@@ -47,7 +50,7 @@ class Names:
             if not declared.is_nonlocal(frame.function, base):
                 entry = self.last(frame.number, name, base, before, frame)
             within = self.written_within(frame, name, base, before)
-            if within is not None and (entry is None or within > entry):
+            if within is not None and (entry is None or self.over(within) > self.over(entry)):
                 return Found(within, None, None, False)
             if entry is not None:
                 return Found(entry, None, None, certain)
@@ -70,7 +73,7 @@ class Names:
             for path, names in self.declared(frame.key[0]).nonlocals.items()
             if base in names and path.startswith(inside)
         ]
-        return max((entry for entry in found if entry is not None), default=None)
+        return max((entry for entry in found if entry is not None), key=self.over, default=None)
 
     def in_module(self, frame: Frame, name: str, base: str, before: int) -> Found | None:
         """Finds the last store in the globals, by module code or by a function that declares the name."""
@@ -83,31 +86,43 @@ class Names:
                 scopes = [f"{module}\0{path}" for path in functions]
                 entries += [self.last(scope, name, base, before, frame) for scope in scopes]
         known = [entry for entry in entries if entry is not None]
-        return Found(max(known), None, None, not frame.guessed) if known else None
+        return Found(max(known, key=self.over), None, None, not frame.guessed) if known else None
 
     def last(self, scope: int | str, name: str, base: str, before: int, frame: Frame) -> int | None:
-        """Gives the last entry that stored a name, or its whole object, and had stored it by then."""
+        """Gives the entry that stored a name last, or its whole object, and was over by then."""
         best: int | None = None
-        for key in {name, base}:
+        # A store into an object is a change of it, which counts by whatever name it was made.
+        for key in {name, base, within(base)} if self.shadow.unread else {base}:
             entries = self.frames.stores.get((scope, key), ())
             place = bisect.bisect_left(entries, before)
             while place:
                 place -= 1
                 entry = entries[place]
-                if best is not None and entry <= best:
-                    break
-                if not self.counts_for(entry, key, name, frame):
+                if not self.counts_for(entry, key, name, before):
                     continue
-                best = entry
+                # What called it may have stored the name later, when it came back.
+                caller = self.frames.frames[self.frames.frame_of[entry]].caller
+                while caller >= 0:
+                    at = bisect.bisect_left(entries, caller)
+                    stored = at < len(entries) and entries[at] == caller
+                    if stored and self.counts_for(caller, key, name, before):
+                        entry = caller
+                    caller = self.frames.frames[self.frames.frame_of[caller]].caller
+                best = entry if best is None or self.over(entry) > self.over(best) else best
                 break
         return best
 
-    def counts_for(self, entry: int, key: str, name: str, frame: Frame) -> bool:
-        """Whether an entry really changed the name: it had ended, it did not raise, it was its target."""
-        static = self.frames.static(self.frames.ids[entry])
-        if self.frames.is_active(entry, frame) and static.kind not in ("for", "asyncfor", "with", "while"):
+    def over(self, entry: int) -> int:
+        """Gives when a statement was over."""
+        return self.shadow.ended[entry]
+
+    def counts_for(self, entry: int, key: str, name: str, before: int) -> bool:
+        """Whether an entry really bound the name: it was over, it did not raise, it was its target."""
+        if self.over(entry) > before:
             return False
-        if key != name and static.changes is None and all(target != key for _, target in static.stores):
+        static = self.frames.static(self.frames.ids[entry])
+        targets = {target for _, target in static.stores}
+        if key != name and static.changes is None and key not in targets:
             return False  # another attribute of the same object
         return not self.frames.raised(entry, key)
 
@@ -138,6 +153,9 @@ class Names:
 
     def enclosing(self, frame: Frame) -> Frame | None:
         """Gives the newest frame of the function that a closure was made in."""
+        known = self.shadow.outer.get(frame.number)
+        if known is not None:
+            return known if known.key[1] != 0 else None
         outer = frame.function.rpartition(".<locals>.")[0]
         if not outer:
             return None

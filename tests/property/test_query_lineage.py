@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coda.log import ToolDeclared
 from coda.query import why
 from tests.unit.query.recorder import Recorder
 
@@ -90,6 +91,8 @@ def test_the_chain_has_exactly_the_lines_that_the_value_passed(rows: list[object
     source = program(rows)
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder(Path(folder) / "t.jsonl", level=level)
+        for helper in ("mark", "new"):  # values cross: what they are given they leave as it is
+            recorder.emit(ToolDeclared(name=helper))
         recorder.namespace.update(mark=mark, new=Tainted)
         recorder.block(source)
         trace = recorder.close()

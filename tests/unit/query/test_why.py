@@ -188,7 +188,7 @@ def test_methods_and_attributes(tmp_path: Path) -> None:
     assert sources(why(trace, "cart.note")) == ['cart.note = "x"']
     found = why(trace, "cart")
     assert {"cart.add(cost)", "cost = 9", "cart = Cart(first)", "first = 1"} <= set(sources(found))
-    assert link_of(found, "cart.add(cost)").certainty == "inferred"
+    assert {link.certainty for link in found.links} == {"recorded"}
 
 
 def test_mutations_by_method_and_item(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_mutations_by_method_and_item(tmp_path: Path) -> None:
     chain = why(record(tmp_path / "t.jsonl", source), "done")
     assert {'table["a"] = len(rows)', "table = {}", "rows.append(n)", "rows = []"} <= set(sources(chain))
     assert "others.append(n)" not in sources(chain)
-    assert link_of(chain, "rows.append(n)").certainty == "inferred"
+    assert link_of(chain, "rows.append(n)").certainty == "recorded"
     assert link_of(chain, "rows.append(n)").times == 3
 
 
