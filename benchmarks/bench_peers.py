@@ -2,9 +2,13 @@
 
 Unit of work: the tight loop of `generate_data`. Peers: `sys.monitoring` line events kept in a list that is
 written at the end (CPython 3.12+); VizTracer with its defaults, which sees functions and not lines, saving
-included; smolagents' own interpreter, which records nothing. They promise other things than a recording that
-survives the process and can be replayed, so there is no target. Each runs in a fresh process, timed inside
-it, in turn with bare; each must print the same sums. A peer that is not there is named on stderr.
+included; smolagents' own interpreter, which records nothing; Retrace (`retracesoftware`), which records what
+crosses the boundary and no lines, and so compares with our `effects`: a million of `perf_counter()` calls are
+there as well. They promise other things than a log of lines that survives the process: no targets.
+
+Each runs in a fresh process, in turn with bare, and must print the same. All but Retrace are timed inside
+it; Retrace is a command of its own, timed as a whole process less the same for a program that only prints. A
+peer that is not there is named on stderr; `pip install -e '.[bench]'` brings those that an index has.
 """
 
 from __future__ import annotations
@@ -12,10 +16,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+from statistics import median
 
-from benchmarks.generate_data import tight_loop
-from benchmarks.harness import Figure, Options, WrongResult, environment, in_turn, main
+from benchmarks.bench_worker import CLOCK
+from benchmarks.generate_data import nothing, tight_loop
+from benchmarks.harness import Figure, Options, Pairs, WrongResult, environment, in_turn, main
 
 REPEATS = 3
 
@@ -99,7 +106,48 @@ def questions(options: Options) -> list[Figure]:
             )
             spread = pairs.ratio()
             figures.append(Figure(peer, "x bare", spread.median, spread))
+        return figures + _retrace(Path(name), options)
+
+
+def _retrace(folder: Path, options: Options) -> list[Figure]:
+    if not _is_there("import retracesoftware"):
+        print("bench_peers: Retrace: not here", file=sys.stderr)
+        return []
+    calls = 1_000_000 if options.lines >= Options().lines else 100_000
+    figures = []
+    for title, source in {
+        "Retrace, effects": tight_loop(options.lines),
+        f"Retrace, {calls:,} perf_counter()": CLOCK.format(calls=calls),
+    }.items():
+        program, empty = folder / "program.py", folder / "empty.py"
+        program.write_text(source, encoding="utf-8")
+        empty.write_text(nothing(), encoding="utf-8")
+        expected, _ = _run(["-m", "benchmarks.bare", str(program)])
+        fixed, ours, bare = [], [], []
+        for _ in range(min(REPEATS, options.repeats) + 1):
+            fixed.append(_retraced(empty, "0 0 0\n"))
+            ours.append(_retraced(program, expected))
+            bare.append(_run(["-m", "benchmarks.bare", str(program)])[1])
+        less = median(fixed[1:])
+        spread = Pairs([seconds - less for seconds in ours[1:]], bare[1:]).ratio()
+        figures.append(Figure(title, "x bare", spread.median, spread, note="whole process"))
     return figures
+
+
+def _retraced(program: Path, expected: str) -> float:
+    recording = program.with_suffix(".retrace")
+    recording.unlink(missing_ok=True)
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "retracesoftware", "--recording", str(recording), "--", program.name],
+        cwd=program.parent, capture_output=True, text=True, check=False, env=environment(), timeout=600,
+    )  # fmt: skip
+    seconds = time.perf_counter() - started
+    if done.returncode or done.stdout != expected or not recording.exists():
+        raise WrongResult(
+            f"Retrace ended with {done.returncode}, printed {done.stdout!r}: {done.stderr[-400:]}"
+        )
+    return seconds
 
 
 def _is_there(needs: str) -> bool:

@@ -140,7 +140,16 @@ def environment() -> dict[str, str]:
 def machine() -> dict[str, object]:
     """Gives what a figure depends on: interpreter, system and versions."""
     versions = {}
-    for name in ("coda-replay", "msgspec", "click", "textual", "viztracer", "smolagents"):
+    for name in (
+        "coda-replay",
+        "msgspec",
+        "click",
+        "textual",
+        "viztracer",
+        "smolagents",
+        "retracesoftware",
+        "pandas",
+    ):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -33,6 +33,7 @@ from coda.runtime.worker.endings import (
     print_exception,
     print_exit,
 )  # fmt: skip
+from coda.runtime.worker.hastening import hasten
 from coda.runtime.worker.main_module import FRAMES_OF_MODULE, run_as_module, runs_as_module
 from coda.runtime.worker.names import describe_exception
 from coda.runtime.worker.recorder import Recorder
@@ -179,6 +180,7 @@ class Blocks:
             triggers=self._watched,
             **given,
         )
+        hasten(compiled.code)
         if compiled.table is not None:
             self._next_id = compiled.table.end
         return compiled

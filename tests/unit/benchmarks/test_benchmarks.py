@@ -11,8 +11,10 @@ import pytest
 
 from benchmarks import peer_settrace
 from benchmarks.__main__ import names
+from benchmarks.bench_programs import sources
 from benchmarks.generate_data import large_trace, nothing, tight_loop
 from benchmarks.harness import Figure, Pairs, Spread, WrongResult, in_turn, report, run_python, table
+from benchmarks.sides import Program, cost
 from coda.log import open_trace
 
 
@@ -89,6 +91,27 @@ def test_the_empty_program_prints_what_the_checks_expect() -> None:
 def test_a_side_that_fails_is_no_figure() -> None:
     with pytest.raises(WrongResult, match="ended with 3"):
         run_python("-c", "raise SystemExit(3)")
+
+
+def test_the_ten_programs_run_and_say_what_they_found(tmp_path: Path) -> None:
+    found = sources(small=True)
+    assert len(found) == 10
+    for name, source in found.items():
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(source, name, "exec"), {"__name__": "__main__"})
+        assert printed.getvalue().strip(), name
+
+
+@pytest.mark.slow
+def test_a_recorded_program_is_held_against_the_same_one_bare(tmp_path: Path) -> None:
+    program = Program.of(tmp_path / "loop.py", tight_loop(8000))
+    measured = cost(program, level="lines", repeats=1, folder=tmp_path)
+    assert measured.last.lines > 7000
+    assert measured.last.size_bytes > 8000
+    assert len(measured.wall.a) == len(measured.wall.b) == len(measured.cpu.a) == len(measured.cpu.b) == 1
+    with pytest.raises(WrongResult, match="printed"):
+        cost(program._replace(printed="else"), level="lines", repeats=1, folder=tmp_path)
 
 
 def test_every_benchmark_has_its_question_on_the_first_line_and_a_row_in_the_docs() -> None:
