@@ -30,6 +30,7 @@ VERBS = (
     "export",
     "serve",
     "view",
+    "config",
 )
 
 
