@@ -280,6 +280,23 @@ def test_the_standard_variables(variables: dict[str, str], endpoint: str | None)
     assert (sink.endpoint if sink else None) == endpoint
 
 
+def test_the_setting_wins_over_the_standard_variables(tmp_path: Path, coda: RunCoda) -> None:
+    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h:4318"}
+    sink = live_sink_from_environment("a.jsonl", version="1", endpoint="http://mine:1", environ=variables)
+    assert sink is not None
+    assert sink.endpoint == "http://mine:1/v1/traces"
+    off = {**variables, "OTEL_SDK_DISABLED": "true"}
+    assert live_sink_from_environment("a", version="1", endpoint="http://mine:1", environ=off) is None
+    (tmp_path / "prog.py").write_text("for n in range(5):\n    x = n\n")
+    with receiver(tmp_path) as backend:
+        ran = coda(
+            "-c", "line-spans=none", "exec", "-o", "t.jsonl", "prog.py", env={"CODA_OTLP": backend.url}
+        )
+        assert ran.status == 0
+        names = {str(span["name"]) for span in backend.spans}
+    assert names == {"invoke_agent prog.py", "execute_tool python", "file.read", "lines"}  # no span a line
+
+
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
