@@ -44,7 +44,8 @@ class Units:
     def add(self, unit: Unit) -> None:
         """Registers a unit; its source is found by `linecache` and `inspect`."""
         self._by_file.setdefault(unit.file, []).append(unit)
-        if unit.file.startswith("<"):
+        # Of a program that standard input held, the interpreter shows no source either.
+        if unit.file.startswith("<") and unit.file != "<stdin>":
             lines = unit.source.splitlines(keepends=True)
             # No modification time: such entries survive linecache.checkcache.
             linecache.cache[unit.file] = (len(unit.source), None, lines, unit.file)
