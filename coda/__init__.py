@@ -42,9 +42,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Agent": "coda.runtime",
+    "Agent": "coda.replay",
     "Config": "coda.config",
-    "Sandbox": "coda.runtime",
+    "Sandbox": "coda.replay",
     "ScriptedLLM": "coda.runtime",
     "fork": "coda.forking",
     "load_config": "coda.config",

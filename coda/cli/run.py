@@ -63,7 +63,8 @@ def command(
     Progress goes to stderr, the answer to stdout. Exit status 0: the agent said that it is done; 1: it did
     not finish (turn limit, cut reply, script too short); 125: coda itself failed.
     """
-    from coda.runtime import Agent, ScriptedLLM, Tool
+    from coda.replay import Agent
+    from coda.runtime import ScriptedLLM, Tool
 
     if script is None:
         raise UsageError("no model is connected: give its replies in a file with --script FILE")

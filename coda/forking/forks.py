@@ -433,6 +433,8 @@ class _Fork:
             flags=session.flags,
             top_level_await=session.started.kind != "exec",
             docstring=recorded.block == 1,
+            worker=session.worker,
+            base=self.recording.next_id,
         )
         prepared = session.engine.prepare(message, self.boundary)
         session.flags = prepared.flags
@@ -467,7 +469,7 @@ class _Fork:
             BlockFinished(
                 block=block,
                 outcome=done.outcome,
-                state="lost" if done.outcome == "killed" else "kept",
+                state="lost" if done.broken else "kept",
                 lines=self.recording.lines_in_block,
                 code=done.code,
             )
@@ -475,7 +477,7 @@ class _Fork:
         self.recording.block = None
 
     def _program_ended(self, done: Done) -> bool:
-        return done.outcome == "killed" or (self.session.started.kind == "exec" and done.outcome != "ok")
+        return done.broken or (self.session.started.kind == "exec" and done.outcome != "ok")
 
     @staticmethod
     def _outcome_of(done: Done) -> str:

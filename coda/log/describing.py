@@ -160,7 +160,9 @@ _TELLERS: Final[dict[type, Callable[[Any, int], str]]] = {
     RunStarted: _started,
     RunResumed: lambda record, _: f"writing went on after {record.cut_bytes} torn bytes",
     RunFinished: _finished,
-    SandboxStarted: lambda record, _: f"a worker with {', '.join(record.names) or 'no names'}",
+    SandboxStarted: lambda record, _: (
+        f"worker {record.worker + 1} with {', '.join(record.names) or 'no names'}"
+    ),
     ToolDeclared: lambda record, _: f"{record.origin} {record.name}{record.signature}, {record.effect}",
     UserMessage: lambda record, width: _first_line(record.text, width),
     TurnStarted: lambda record, _: f"turn {record.turn}",
@@ -193,7 +195,9 @@ _TELLERS: Final[dict[type, Callable[[Any, int], str]]] = {
     NetConnected: lambda record, _: record.address,
     Import: lambda record, _: record.module + (f" from {record.path}" if record.path else ""),
     ExceptionRaised: lambda record, width: f"{record.kind}: {_first_line(record.message, width)}",
-    Signal: lambda record, _: record.name,
+    Signal: lambda record, width: (
+        f"{record.name}: {_first_line(record.detail, width)}" if record.detail else record.name
+    ),
     LoopWoke: lambda record, _: _woke(record),
     ThreadStarted: lambda record, _: record.name,
     ThreadFinished: lambda record, _: record.name,

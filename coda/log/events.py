@@ -99,6 +99,8 @@ class SandboxStarted(Event, tag="sandbox.started", frozen=True, kw_only=True):
     """Names bound in the namespace before the first block."""
     worker: int = 0
     """How many workers this run had before."""
+    state: str = "new"
+    """`new`: its namespace is empty; `restored`: it has replayed the run up to here."""
 
 
 class ToolDeclared(Event, tag="tool.declared", frozen=True, kw_only=True):
@@ -189,7 +191,8 @@ class BlockFinished(Event, tag="block.finished", frozen=True, kw_only=True):
     outcome: str
     """`ok`, `error`, `interrupted`, `killed` or `exited`."""
     state: str = "kept"
-    """`kept` or `rolled_back`."""
+    """What became of the variables: `kept`; `rolled_back` to what they were before the block, by a worker
+    that replayed the run up to there; or `lost`, and the next block starts without any."""
     lines: int = 0
     """Statements started in the block, elided ones included."""
     code: int | None = None
@@ -468,6 +471,13 @@ class Signal(Located, tag="signal", frozen=True, kw_only=True):
     """A signal was delivered to agent code."""
 
     name: str
+    """`interrupt`: an exception was raised before a statement, because the block had to end."""
+    detail: str = ""
+    """Why; the message of that exception."""
+    statement: int | None = None
+    """Id of the statement that did not start because of it; None: it came between any two instructions."""
+    step: int | None = None
+    """How many statements of the block had started before."""
 
 
 class LoopWoke(Event, tag="loop.woke", frozen=True, kw_only=True):

@@ -3,7 +3,9 @@
 from coda.replay.answering import Answering
 from coda.replay.children import POPEN, Exchanges
 from coda.replay.compare import Matcher
+from coda.replay.library import Agent, Sandbox
 from coda.replay.private import PrivateCopy
+from coda.replay.restoring import ReplayRestorer
 from coda.replay.session import Session, counted
 from coda.replay.state import Frame, Shown, State, Verdict, replay, state_at
 from coda.replay.tape import (
@@ -19,6 +21,7 @@ from coda.replay.tape import (
 
 __all__ = [
     "POPEN",
+    "Agent",
     "Answering",
     "BlockMap",
     "BlockTape",
@@ -26,6 +29,8 @@ __all__ = [
     "Frame",
     "Matcher",
     "PrivateCopy",
+    "ReplayRestorer",
+    "Sandbox",
     "Session",
     "Shown",
     "State",

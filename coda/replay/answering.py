@@ -41,7 +41,7 @@ from coda.replay.compare import Matcher
 from coda.replay.path import PathMatcher
 from coda.replay.private import PrivateCopy
 from coda.replay.schedule import Schedule
-from coda.replay.tape import BlockTape, is_workers
+from coda.replay.tape import BlockTape, interruption_of, is_workers
 from coda.runtime import HOLD, Answer, Observe, Request, Stream
 
 _IGNORED = (LimitHit, Output, ProcessIo)
@@ -163,7 +163,9 @@ class Answering:
 
     def observe(self, message: Observe) -> None:
         """Compares an observation with what was recorded."""
-        if message.kind == "limit.hit":
+        if message.kind == "limit.hit" or (
+            message.kind == "signal" and message.data.get("statement") is None
+        ):
             return
         data = dict(message.data)
         if message.kind == "import":
@@ -407,7 +409,7 @@ def _why_broken_off(tape: BlockTape) -> str | None:
     block = tape.started.block
     if tape.finished is None:
         return f"the log ends inside block {block}"
-    if tape.finished.outcome in ("interrupted", "killed"):
+    if tape.finished.outcome in ("interrupted", "killed") and interruption_of(tape) is None:
         return f"block {block} was {tape.finished.outcome} from outside"
     return None
 

@@ -48,6 +48,7 @@ class PrivateCopy:
         """Files whose content is not in the log: only their size and time are right."""
         self._modes: dict[str, int] = {}
         self.outside: dict[str, str] = {}
+        self._plan: list[Mount] | None = None
         self._temp = self.base / "tmp"
         self._temp.mkdir()
         self._temp_path = os.path.realpath(tempfile.gettempdir())
@@ -187,6 +188,17 @@ class PrivateCopy:
         if not os.path.isabs(change.path):
             apply(change, self.folder, blobs=self._blobs)
 
+    def perform(self, record: Event) -> None:
+        """Does to the copy what a block did that is not run."""
+        if isinstance(record, FileRenamed):
+            self.renamed(record.path, record.to)
+            old, new = self._place(record.path), self._place(record.to)
+            if not os.path.isabs(record.path) and not os.path.isabs(record.to) and os.path.lexists(old):
+                new.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(old, new)
+        else:
+            self.apply(record)
+
     def _forget_placeholder(self, record: Event) -> None:
         path = getattr(record, "path", None)
         if path in self.placeholders and isinstance(record, (FileWrote, FileDeleted)):
@@ -209,6 +221,11 @@ class PrivateCopy:
 
     def mounts(self) -> list[Mount]:
         """What the worker shows where, in order: environments, the workspace, a temporary folder."""
+        if self._plan is None:
+            self._plan = self._mounts()
+        return self._plan
+
+    def _mounts(self) -> list[Mount]:
         plan: list[Mount] = []
         root, temp = self.root, self._temp_path
         within_temp = root == temp or root.startswith(temp + os.sep)

@@ -7,7 +7,6 @@ in place. It performs nothing. Ending a session ends its worker without running 
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterator
 from itertools import chain
@@ -24,15 +23,16 @@ from coda.log import (
     Lines,
     Position,
     RunStarted,
+    SandboxStarted,
     Table,
     ToolDeclared,
     Trace,
     Units,
-    is_own,
 )
 from coda.replay.answering import Answering
 from coda.replay.children import Exchanges
 from coda.replay.compare import Matcher
+from coda.replay.launch import Live, launch
 from coda.replay.private import PrivateCopy
 from coda.replay.tape import (
     BlockMap,
@@ -41,9 +41,11 @@ from coda.replay.tape import (
     block_tapes,
     collections_of,
     feed_of,
+    interruption_of,
+    is_discarded,
     triggers_of,
 )  # fmt: skip
-from coda.runtime import MAX_BLOB_BYTES, Configure, Done, Engine, Prepare, Run, Stopped
+from coda.runtime import Done, Engine, Prepare, Run, Stopped
 
 LAYERS_OF_KERNEL = frozenset(
     (
@@ -60,14 +62,21 @@ class Session:
     Args:
         trace: the run.
         trust: execute even where the kernel does not keep the worker in and the trace is not the user's own.
+        live: the worker is to go on for real afterwards; see `go_real`.
 
     Raises:
         UsageError: the trace was recorded by another interpreter, or cannot be executed safely here.
         SandboxError: the worker did not start.
     """
 
-    def __init__(self, trace: Trace, *, trust: bool = False) -> None:
+    def __init__(self, trace: Trace, *, trust: bool = False, live: Live | None = None) -> None:
         self.trace = trace
+        self._trust = trust
+        self._live = live
+        self.worker = 0
+        """How many workers the recorded run had before the one that stands here."""
+        self.discarded: list[BlockTape] = []
+        """Blocks that were passed over: what they did to variables was lost with their worker."""
         trace.verify_seals()
         self.started = trace.started
         _check_interpreter(trace, self.started)
@@ -100,88 +109,29 @@ class Session:
         self._target: Stop | None = None
         self._asked: int | None = None
         self.flags = 0
+        self._watched: tuple[list[int], bool] = ([], False)
         self._tapes: Iterator[BlockTape | Event] = block_tapes(trace)
         self.last_block = _last_block(trace)
         try:
-            self.engine = self._start(trust)
+            self.engine = self._start()
         except BaseException:
             self.copy.remove()
             raise
 
     # --- starting ------------------------------------------------------------------------------
 
-    def _start(self, trust: bool) -> Engine:
-        engine = self._launch("namespaces")
-        self.layers = list(engine.ready.layers)
-        if "mount" not in self.layers:
-            engine.close()
-            self.notes += engine.ready.problems
-            if not trust and not is_own(self.trace):
-                raise UsageError(
-                    "this system does not let coda isolate a replay "
-                    f"({'; '.join(self.notes) or 'no namespaces'}); "
-                    "and no key of yours vouches for this trace: say --trust to run its code without the "
-                    "kernel's protection"
-                )
-            engine = self._launch("fence")
-            self.layers = list(engine.ready.layers)
-        self.notes += engine.ready.problems
-        for path in self.copy.missing:
-            self.notes.append(f"{path}, outside of the workspace, is not there any more")
-        return engine
-
-    def _launch(self, isolate: str) -> Engine:
-        started = self.started
-        mounted = isolate == "namespaces"
-        root = started.root if mounted else str(self.copy.folder)
-        cwd = started.cwd if mounted else _moved(started.cwd, started.root, root)
-        configure = Configure(
-            mode="replay",
-            kind=started.kind,
-            level=started.level,
-            value_limit=started.value_limit,
-            random_seed=started.random_seed,
-            root=root,
-            cwd=cwd,
-            argv=list(started.argv) or [""],
-            main=started.main,
-            module=started.module,
-            path=self._import_path(root),
-            tools=[
-                {"name": tool.name, "signature": tool.signature, "doc": tool.doc}
-                for tool in self.tools.values()
-            ],
-            env=self._environment(),
-            tty=list(started.tty),
-            encoding=started.encoding,
-            closed=list(started.closed),
-            origin_ns=0,
-            max_blob_bytes=MAX_BLOB_BYTES,
-            isolate=isolate,
-            mounts=self.copy.mounts() if mounted else [],
-            writable=self.copy.writable(mounted=mounted),
+    def _start(self) -> Engine:
+        launched = launch(
+            self.trace,
+            self.copy,
+            self.tools.values(),
+            trust=self._trust,
+            live=self._live,
+            number=self.worker,
         )
-        return Engine(configure, hash_seed=started.hash_seed)
-
-    def _import_path(self, root: str) -> list[str]:
-        if self.started.kind != "exec":
-            return [root]
-        if self.started.path is not None:
-            return list(self.started.path)
-        if self.started.module is not None:
-            return [self.started.cwd]
-        return [os.path.dirname(os.path.realpath(self.started.main or "."))]
-
-    def _environment(self) -> dict[str, str]:
-        """The recorded names; values where they were read, and of those that C code reads."""
-        env = dict.fromkeys(self.started.env, "")
-        for event in self.trace.events(types={"effect"}):
-            if event.name == "env" and isinstance(event.value, (list, tuple)):
-                key, value = event.value
-                if isinstance(key, str) and isinstance(value, str) and not env.get(key):
-                    env[key] = value
-        env.update(self.started.locale)
-        return env
+        self.layers = launched.layers
+        self.notes = list(dict.fromkeys((*self.notes, *launched.notes)))
+        return launched.engine
 
     # --- running -------------------------------------------------------------------------------
 
@@ -214,6 +164,9 @@ class Session:
                 if position is not None and position.seq <= tape.started.seq and not position.is_counted:
                     self._put_back(tape, position.seq)
                     return
+                if is_discarded(tape) and not _lies_in(position, tape):
+                    self._pass_over(tape)
+                    continue
                 if self._run_block(tape, position):
                     return
                 if position is not None and position.block == tape.started.block:
@@ -235,6 +188,8 @@ class Session:
                 return
             elif isinstance(tape, ForkApplied):
                 self.apply(tape.changes)
+            elif isinstance(tape, SandboxStarted):
+                self._count_worker(tape)
             elif isinstance(tape, (Lines, Import)):
                 self._loose.append(tape)
         self.at_seq = self.trace.count()
@@ -242,6 +197,30 @@ class Session:
     def _put_back(self, tape: BlockTape | Event, seq: int) -> None:
         self.at_seq = seq
         self._tapes = chain([tape], self._tapes)
+
+    def _pass_over(self, tape: BlockTape) -> None:
+        """A block whose worker was lost: what it did to files stays, what it did to variables does not."""
+        for item in tape.items:
+            self.copy.perform(item)
+        self.discarded.append(tape)
+        self.blocks_done += 1
+        self.at_seq = tape.end_seq + 1
+        self.worker += 1
+        if tape.finished is not None and tape.finished.state == "lost":
+            self._start_anew()
+
+    def _count_worker(self, started: SandboxStarted) -> None:
+        """A worker was started: the first, one that was expected, or one for a worker that died by itself."""
+        if started.worker > self.worker:
+            self.worker = started.worker
+            if started.state == "new":
+                self._start_anew()
+
+    def _start_anew(self) -> None:
+        self.engine.kill()
+        self.flags = 0
+        self.engine = self._start()
+        self._tell_watched()
 
     def go_on(self) -> None:
         """Goes on from where `run_to(..., onward=True)` left it, unchanged, to the end of the log.
@@ -266,6 +245,12 @@ class Session:
         self._refuse_endless(tape, position)
         forks = [item for item in tape.items if isinstance(item, ForkApplied)]
         stops, target = self._stops_in(tape, position)
+        if is_discarded(tape) and target is None:
+            raise MissingEffect(
+                f"block {tape.started.block} was stopped from outside (event {tape.end_seq}): what its "
+                "variables were then cannot be found again",
+                seq=tape.end_seq,
+            )
         if target is not None and target.steps is None:
             self.boundary.stop_seq = target.seq
         self._target = target
@@ -319,7 +304,12 @@ class Session:
                 continue
             if past and not onward:
                 break
+            if is_discarded(tape) and not _lies_in(position, tape):
+                continue
             watched.update(collections_of(tape))
+            interruption = interruption_of(tape)
+            if interruption is not None and interruption.statement is not None:
+                watched.add(interruption.statement)
             stops, target = self._stops_in(tape, None if past else position)
             past = past or (position is not None and position.seq < tape.end_seq)
             for stop in (*stops, target):
@@ -327,7 +317,13 @@ class Session:
                     count = count or stop.steps is not None
                     watched.update(() if stop.ident is None else (stop.ident,))
         if watched or count:
-            self.engine.inspect("watch", statements=sorted(watched), count=count)
+            self._watched = (sorted(watched), count)
+            self._tell_watched()
+
+    def _tell_watched(self) -> None:
+        statements, count = self._watched
+        if statements or count:
+            self.engine.inspect("watch", statements=statements, count=count)
 
     def _place_of(self, fork: ForkApplied, tape: BlockTape) -> Position:
         """Where a recorded fork left its parent: before its own first event, or after so many statements."""
@@ -356,6 +352,8 @@ class Session:
             flags=self.flags,
             top_level_await=self.started.kind != "exec",
             docstring=started.block == 1,
+            base=started.table.base if started.table is not None else -1,
+            worker=self.worker,
         )
         prepared = self.engine.prepare(message, self.boundary)
         self.flags = prepared.flags
@@ -411,6 +409,7 @@ class Session:
     def _run_message(self, tape: BlockTape, stops: list[Stop | None], target: Stop | None) -> Run:
         wanted = [stop for stop in (target, *stops) if stop is not None]
         steps = {stop.steps for stop in wanted if stop.steps is not None}
+        interruption = interruption_of(tape)
         if self._count_to is not None:
             steps.add(self._count_to)
         return Run(
@@ -421,6 +420,7 @@ class Session:
             feed_stop=next((stop.feed for stop in wanted if stop.feed >= 0), -1),
             output_stop=next((stop.output for stop in wanted if stop.output is not None), None),
             triggers=triggers_of(tape, wanted),
+            reason=interruption.detail if interruption is not None else "",
             steps=sorted(steps),
         )
 
@@ -487,6 +487,15 @@ class Session:
         if sets:
             self.assign(sets, new=True)
 
+    def go_real(self) -> list[str]:
+        """Lets the worker go on for real, in the real workspace; gives what is not as it was.
+
+        Raises:
+            SandboxError: the system does not let it; it must not be used.
+        """
+        notes: list[str] = self.engine.inspect("return", boundary=self.boundary)
+        return notes
+
     def close(self) -> None:
         """Ends the worker and removes the private copy."""
         if self.stopped is not None:
@@ -538,10 +547,15 @@ def _after(tape: BlockTape) -> Iterator[Event]:
         yield tape.finished
 
 
+def _lies_in(position: Position | None, tape: BlockTape) -> bool:
+    """Whether a position is inside of a block, so that the block must run to get there."""
+    if position is None:
+        return False
+    if position.block is not None:
+        return position.block == tape.started.block
+    return position.seq <= tape.end_seq
+
+
 def _last_block(trace: Trace) -> int:
     blocks = trace.blocks
     return blocks[-1].number if blocks else 0
-
-
-def _moved(path: str, root: str, to: str) -> str:
-    return to + path[len(root) :] if path == root or path.startswith(root + os.sep) else to

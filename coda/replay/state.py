@@ -11,6 +11,7 @@ import msgspec
 from coda.errors import Diverged, MissingEffect, SandboxError
 from coda.log import Position, Trace, open_trace, unit_covering
 from coda.replay.session import LAYERS_OF_KERNEL, Session, counted
+from coda.replay.tape import BlockTape, last_place
 
 _OUTPUT_CHARS = 4000
 
@@ -119,6 +120,8 @@ def replay(trace: Trace | str | os.PathLike[str], *, trust: bool = False) -> Ver
             problem = error
         boundary = session.boundary
         boundary.count_path()
+        for tape in session.discarded:
+            problem = _compare_discarded(session, tape, trust) or problem
         marks = tuple(
             f"{placed.record.what}: {placed.record.detail}"  # type: ignore[union-attr]
             for placed in opened.records(own=False, types={"limit.hit"})
@@ -137,6 +140,35 @@ def replay(trace: Trace | str | os.PathLike[str], *, trust: bool = False) -> Ver
             notes=(*session.notes, *marks),
             ends_at=ends_at,
         )
+
+
+def _compare_discarded(session: Session, tape: BlockTape, trust: bool) -> Diverged | MissingEffect | None:
+    """Runs a block whose worker was lost, in a session of its own, as far as its log can be followed."""
+    outcome = tape.finished.outcome if tape.finished is not None else ""
+    end = "ended the worker" if outcome == "exited" else f"was {outcome} from outside"
+    last = last_place(tape, session.units)
+    extent = "none of it could be compared" if last is None else f"it was compared up to event {last}"
+    session.notes.append(
+        f"block {tape.started.block} {end}, and its variables are no part of what follows: {extent}"
+    )
+    if last is None:
+        return None
+    with Session(session.trace, trust=trust) as side:
+        try:
+            side.run_to(Position(tape.started.seq))
+            before = _counts(side)
+            side.run_to(Position(last))
+        except (Diverged, MissingEffect) as error:
+            return error
+        for name, count in _counts(side).items():
+            setattr(session.boundary, name, getattr(session.boundary, name) + count - before[name])
+    return None
+
+
+def _counts(session: Session) -> dict[str, int]:
+    """What a session has compared so far."""
+    session.boundary.count_path()
+    return {name: getattr(session.boundary, name) for name in ("effects", "lines", "values", "outputs")}
 
 
 def _ends_there(trace: Trace, error: MissingEffect) -> bool:

@@ -24,8 +24,10 @@ from coda.log import (
     Position,
     Record,
     RunFinished,
+    Signal,
     Trace,
     Units,
+    tag_of,
 )  # fmt: skip
 
 GC_CODE = -16
@@ -245,6 +247,8 @@ class BlockMap:
                     f"event {seq} is among statements that were counted but not listed; "
                     f"give a position before event {item.seq}"
                 )
+            elif isinstance(item, Signal) and item.statement is not None:
+                return Place(item.seq, index, 0, item.statement)
             elif is_workers(item):
                 return Place(max(seq, item.seq), index, 0, None)
         return None
@@ -257,7 +261,8 @@ class BlockMap:
 
     def _passes(self, place: Place) -> int:
         assert place.ident is not None
-        return sum(item.ids[:limit].count(place.ident) for item, limit in self._before(place))
+        listed = sum(item.ids[:limit].count(place.ident) for item, limit in self._before(place))
+        return listed + _counted(self._tape.items[: place.item], place.ident)
 
     def _written(self, place: Place) -> int:
         written = 0
@@ -314,25 +319,73 @@ def collections_of(tape: BlockTape) -> dict[int, list[int]]:
     return found
 
 
+def _counted(items: list[Event], ident: int) -> int:
+    """How often a statement started among those that were only counted."""
+    return sum(dict(item.counts).get(ident, 0) for item in items if isinstance(item, Elided))
+
+
+def is_discarded(tape: BlockTape) -> bool:
+    """Whether the block's worker was lost: later blocks know nothing of its variables."""
+    return tape.finished is not None and tape.finished.state != "kept"
+
+
+def last_place(tape: BlockTape, units: Units) -> int | None:
+    """The last event of a block at which a worker can stand still; None when there is none.
+
+    What comes after statements that were only counted has no place, and what comes after a signal cannot be
+    repeated.
+    """
+    found: int | None = None
+    for item in tape.items:
+        if isinstance(item, Elided) or (isinstance(item, Signal) and item.statement is None):
+            break
+        if isinstance(item, Lines):
+            number = item.seq
+            for ident in item.ids:
+                is_event = ident < 0 or units.is_statement(ident)
+                if ident >= 0 and is_event:
+                    found = number
+                number += is_event
+        elif tag_of(type(item)) in _ASKED:
+            found = item.seq
+    return found
+
+
+_ASKED = frozenset(("tool.called", "file.opened", "file.renamed", "process.started", "net.connected"))
+"""What a worker asks, and waits: the answer can be held back."""
+
+
+def interruption_of(tape: BlockTape) -> Signal | None:
+    """The interruption at a statement that a block ended with, if there was one."""
+    found = (item for item in tape.items if isinstance(item, Signal) and item.statement is not None)
+    return next(found, None)
+
+
 def triggers_of(tape: BlockTape, stops: list[Stop]) -> list[tuple[int, list[tuple[int, str]]]]:
-    """What statements must do besides starting: stop, or collect garbage where the recording did."""
-    marks: dict[int, list[tuple[int, str]]] = {
-        ident: [(passes, "gc") for passes in places] for ident, places in collections_of(tape).items()
-    }
+    """What statements must do besides starting: stop, or collect garbage and be interrupted as recorded."""
+    marks: dict[int, dict[int, set[str]]] = {}
+
+    def mark(ident: int, passes: int, action: str) -> None:
+        marks.setdefault(ident, {}).setdefault(passes, set()).add(action)
+
+    for ident, collected in collections_of(tape).items():
+        for passes in collected:
+            mark(ident, passes, "gc")
     for stop in stops:
         if stop.ident is not None:
-            actions = marks.setdefault(stop.ident, [])
-            if (stop.passes, "stop") not in actions:
-                actions.append((stop.passes, "stop"))
+            mark(stop.ident, stop.passes, "stop")
+    interruption = interruption_of(tape)
+    if interruption is not None and interruption.statement is not None:
+        ident = interruption.statement
+        before = tape.items[: tape.items.index(interruption)]
+        passes = sum(item.ids.count(ident) for item in before if isinstance(item, Lines))
+        mark(ident, passes + _counted(before, ident), "interrupt")
     triggers = []
-    for ident, actions in marks.items():
+    for ident, places in marks.items():
         done = 0
         relative: list[tuple[int, str]] = []
-        for passes, action in sorted(actions, key=lambda pair: (pair[0], pair[1] != "stop")):
-            if passes < done:  # at one start: stop before it, collect after it
-                relative[-1] = (relative[-1][0], f"{relative[-1][1]} {action}")
-                continue
-            relative.append((passes - done, action))
+        for passes in sorted(places):
+            relative.append((passes - done, "+".join(sorted(places[passes]))))
             done = passes + 1
         triggers.append((ident, relative))
     return triggers
@@ -360,6 +413,8 @@ def is_workers(record: Record) -> bool:
         return getattr(record, "child", None) is not None
     if kind in ("ctx.set", "ctx.deleted", "ctx.mutated", "thread.started", "thread.finished"):
         return True
+    if isinstance(record, Signal):
+        return record.statement is not None
     cause = getattr(record, "cause", None)
     if kind in ("file.deleted", "file.made"):
         return cause is None and getattr(record, "by", "agent") == "agent"

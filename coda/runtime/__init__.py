@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from coda.runtime.agent import Agent, RunResult, request_digest
     from coda.runtime.arrivals import Finished, Pending
     from coda.runtime.cells import Cell, split_cells
-    from coda.runtime.engine import HOLD, TIMED_OUT, Boundary, Engine
+    from coda.runtime.engine import HOLD, Boundary, Engine
     from coda.runtime.feedback import feedback_text, names_after
     from coda.runtime.llm import ModelClient, Reply, ScriptedLLM
     from coda.runtime.manifest import Change, Entry, Manifest
@@ -36,21 +36,25 @@ if TYPE_CHECKING:
     )
     from coda.runtime.rebuild import apply, materialise
     from coda.runtime.recording import Recording
-    from coda.runtime.sandbox import MAX_BLOB_BYTES, BlockResult, CtxChange, ErrorInfo, Program, Sandbox
+    from coda.runtime.restoring import Restored, Restorer
+    from coda.runtime.results import BlockResult, CtxChange, ErrorInfo
+    from coda.runtime.sandbox import MAX_BLOB_BYTES, Program, Sandbox
+    from coda.runtime.stopping import TIMED_OUT
     from coda.runtime.tools import Outcome, Tool, invoke, tool
     from coda.runtime.workspace import Workspace
 
 _HOMES = {
-    "Agent": "agent", "Answer": "protocol", "BlockResult": "sandbox", "Boundary": "engine",
-    "Cell": "cells", "Change": "manifest", "Configure": "protocol", "CtxChange": "sandbox",
-    "Done": "protocol", "Engine": "engine", "Entry": "manifest", "ErrorInfo": "sandbox",
+    "Agent": "agent", "Answer": "protocol", "BlockResult": "results", "Boundary": "engine",
+    "Cell": "cells", "Change": "manifest", "Configure": "protocol", "CtxChange": "results",
+    "Done": "protocol", "Engine": "engine", "Entry": "manifest", "ErrorInfo": "results",
     "FileAccess": "places", "Finished": "arrivals", "HOLD": "engine", "LOWEST_CODE": "protocol",
     "MAX_BLOB_BYTES": "sandbox", "Manifest": "manifest",
-    "TIMED_OUT": "engine",
+    "TIMED_OUT": "stopping",
     "ModelClient": "llm", "Mount": "protocol", "Observe": "protocol", "Outcome": "tools",
     "Pending": "arrivals",
     "Prepare": "protocol", "Prepared": "protocol", "Primitives": "primitives", "Program": "sandbox",
     "Recording": "recording", "Reply": "llm", "Request": "protocol", "Run": "protocol",
+    "Restored": "restoring", "Restorer": "restoring",
     "RunResult": "agent", "Sandbox": "sandbox", "ScriptedLLM": "llm", "Stopped": "protocol",
     "Stream": "protocol", "Tool": "tools", "Workspace": "workspace", "apply": "rebuild",
     "feedback_text": "feedback", "invoke": "tools", "materialise": "rebuild", "names_after": "feedback",
@@ -89,6 +93,8 @@ __all__ = [
     "Recording",
     "Reply",
     "Request",
+    "Restored",
+    "Restorer",
     "Run",
     "RunResult",
     "Sandbox",

@@ -21,7 +21,8 @@ from coda.runtime.fences import Fence, read_reply
 from coda.runtime.llm import Message, ModelClient, Reply
 from coda.runtime.primitives import Primitives
 from coda.runtime.prompt import system_prompt
-from coda.runtime.sandbox import BlockResult, Sandbox
+from coda.runtime.results import BlockResult
+from coda.runtime.sandbox import Sandbox
 from coda.runtime.tools import Tool, as_tools
 
 _OUTCOMES = {"done": "ok"}
@@ -192,7 +193,7 @@ class _Run:
             reason, results = self._act(reply)
             self.sandbox.emit(TurnFinished(turn=self.turn, blocks=len(results), done=reason == "done"))
             if reason is not None:
-                return self._end(_lost(results[-1]) if reason == "error" else text, count, reason)
+                return self._end(text, count, reason)
         return self._end(text, self.agent.max_turns, "turn_limit")
 
     def _ask(self) -> Reply:
@@ -238,8 +239,6 @@ class _Run:
             self._say(_EMPTY)
             return None, []
         results = self._run_blocks(reading.blocks)
-        if results[-1].state == "lost":
-            return "error", results
         self._say(feedback_text(results, emitted=len(reading.blocks), known=self.known))
         self.known = self.agent._known = names_after(self.known, results)
         return None, results
@@ -276,12 +275,6 @@ class _Run:
             trace=Path(self.sandbox.writer.path),
             error=error,
         )
-
-
-def _lost(result: BlockResult) -> str:
-    """Says why there is no sandbox any more."""
-    why = f": {result.error.message}" if result.error is not None else ""
-    return f"block {result.block} was {result.outcome}{why}"
 
 
 def request_digest(messages: Iterable[Message], *, system: str, model: str) -> str:

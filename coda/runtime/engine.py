@@ -2,12 +2,14 @@
 
 Guarantee: recording, replaying and forking share this one engine; they differ only in the `Boundary` they
 hand in. The engine keeps no state of a run. A worker that dies, stalls or talks nonsense ends as a
-`Done` with outcome `killed` or a `SandboxError`, never as a hang.
+`Done` with outcome `killed` or a `SandboxError`, never as a hang. A worker whose objects cannot be trusted
+any more (`Done.broken`) is ended before its last word is handed on.
 """
 
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import selectors
 import signal
@@ -18,7 +20,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from coda.errors import LimitExceeded, SandboxError
+from coda.errors import SandboxError
 from coda.runtime.arrivals import INTERRUPTED, Pending
 from coda.runtime.protocol import (
     Answer,
@@ -29,6 +31,8 @@ from coda.runtime.protocol import (
     Exit,
     FromWorker,
     Inspect,
+    Interrupt,
+    Leaving,
     Observe,
     Prepare,
     Prepared,
@@ -40,10 +44,9 @@ from coda.runtime.protocol import (
     Stopped,
     Stream,
 )  # fmt: skip
+from coda.runtime.stopping import Stopping
 
-_GRACE_SECONDS = 1.0
-TIMED_OUT = 124
-"""Exit status of what was stopped at its time limit, as of timeout(1)."""
+_EXIT_SECONDS = 1.0
 _START_SECONDS = 60.0
 _RAW_CHUNK = 1 << 16
 # No address randomisation where the system allows it: hashes of None and of types are then stable.
@@ -88,6 +91,10 @@ class Held(Exception):
         self.request = request
 
 
+class _Due(Exception):
+    """Internal: a deadline has passed."""
+
+
 class Engine:
     """One worker process.
 
@@ -104,9 +111,15 @@ class Engine:
         self.configure = configure
         self.held: Request | None = None
         self._pending: tuple[Pending, int] | None = None
+        self._new_session = new_session
         self._raw: dict[int, str] = {}
         self._raw_ready: list[int] = []
         self._selector = selectors.DefaultSelector()
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
+        self._selector.register(self._wake_read, selectors.EVENT_READ)
+        self._wanted: str | None = None
+        self._leaving = False
         self._process = self._launch(hash_seed, stdin, new_session)
         try:
             self._channel.send(configure)
@@ -114,6 +127,9 @@ class Engine:
         except (EOFError, OSError) as error:
             self.kill()
             raise SandboxError("the worker ended before it was ready; what it said is above") from error
+        except _Due as error:
+            self.kill()
+            raise SandboxError(f"the worker was not ready after {_START_SECONDS:g} s") from error
         except BaseException:
             self.kill()
             raise
@@ -125,11 +141,13 @@ class Engine:
     def _launch(self, hash_seed: int, stdin: int | None, new_session: bool) -> subprocess.Popen[bytes]:
         down_read, down_write = os.pipe()
         up_read, up_write = os.pipe()
+        control_read, control_write = os.pipe()
         _enlarge(up_write)
         env = dict(os.environ, PYTHONHASHSEED=str(hash_seed))
         env.pop("PYTHONSTARTUP", None)
         command = [sys.executable, *subprocess._args_from_interpreter_flags()]  # type: ignore[attr-defined]
-        command += ["-c", _WORKER, str(down_read), str(up_write)]
+        theirs = (down_read, up_write, control_read)
+        command += ["-c", _WORKER, *map(str, theirs)]
         if sys.platform.startswith("linux"):
             command = [sys.executable, "-I", "-S", "-c", _LAUNCHER, *command]
         process = subprocess.Popen(
@@ -137,13 +155,14 @@ class Engine:
             stdin=subprocess.DEVNULL if stdin is None else stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            pass_fds=(down_read, up_write),
+            pass_fds=theirs,
             env=env,
             start_new_session=new_session,
         )
-        os.close(down_read)
-        os.close(up_write)
+        for fd in theirs:
+            os.close(fd)
         self._channel = Channel(up_read, down_write, FromWorker)
+        self._control = Channel(-1, control_write, FromWorker)
         self._selector.register(up_read, selectors.EVENT_READ)
         assert process.stdout is not None
         assert process.stderr is not None
@@ -169,7 +188,8 @@ class Engine:
         try:
             self._say(message)
         except EOFError:
-            return self._died(message.block)
+            return self._died(message.block, boundary)
+        self._wanted = None
         return self._until_done(boundary, timeout_s, message.block)
 
     def resume(
@@ -205,7 +225,9 @@ class Engine:
     def inspect(self, command: str, *, boundary: Boundary | None = None, **data: Any) -> Any:
         """Puts a command to a stopped or idle worker. Raises SandboxError with what it raised there."""
         self._channel.send(Inspect(command, data))
-        while not isinstance(reply := self._next(boundary, None), Reply):
+        while not isinstance(reply := self._next(boundary), Reply):
+            if reply is None:
+                continue
             if boundary is None:
                 raise SandboxError(f"the worker did not answer: {_describe(reply)}")
             self._dispatch(reply, boundary)
@@ -218,32 +240,46 @@ class Engine:
         if self._process.poll() is None:
             try:
                 self._channel.send(Exit())
-                self._process.wait(_GRACE_SECONDS)
+                self._process.wait(_EXIT_SECONDS)
             except (OSError, subprocess.TimeoutExpired):
-                self.kill()
-        self._release()
+                pass
+        self.kill()
 
     def kill(self) -> None:
-        """Ends the worker at once."""
-        self._process.kill()
-        self._process.wait()
+        """Ends the worker at once, and what it left running in its process group."""
+        self._end_processes()
         self._release()
 
-    def interrupt(self) -> None:
-        """Raises KeyboardInterrupt in the worker."""
-        if self._pending is not None:  # it waits for arrivals: no signal need reach it
-            number, self._pending = self._pending[1], None
-            self._say(msgspec.structs.replace(INTERRUPTED, number=number))
-        else:
-            self._process.send_signal(signal.SIGINT)
+    def _end_processes(self) -> None:
+        if self._new_session:
+            try:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                pass  # nobody is left (macOS says "not permitted" of a group of zombies)
+        self._process.kill()
+        self._process.wait()
+
+    def interrupt(self, reason: str) -> None:
+        """Asks that the block that runs is stopped, from any thread; returns at once."""
+        self._wanted = reason
+        try:
+            os.write(self._wake_write, b"!")
+        except OSError:
+            return  # closed, or full: it will be seen
 
     def signal(self, number: int) -> None:
         """Sends the worker a signal; harmless when it is gone."""
         self._process.send_signal(number)
 
     def _release(self) -> None:
+        if self._wake_write < 0:
+            return
         self._channel.close()
+        self._control.close()
         self._selector.close()
+        wake, self._wake_write = self._wake_write, -1
+        for fd in (wake, self._wake_read):
+            os.close(fd)
         for pipe in (self._process.stdout, self._process.stderr):
             if pipe is not None:
                 pipe.close()
@@ -260,41 +296,100 @@ class Engine:
     def _expect(self, message: Any, boundary: Boundary, kind: type) -> Any:
         self._channel.send(message)
         while True:
-            heard = self._next(boundary, None)
+            heard = self._next(boundary)
             if isinstance(heard, kind):
                 return heard
-            self._dispatch(heard, boundary)
+            if heard is not None:
+                self._dispatch(heard, boundary)
 
     def _until_done(self, boundary: Boundary, timeout_s: float | None, block: int) -> Done | Stopped:
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        interrupted = False
+        stopping = Stopping(
+            ask=lambda reason: self._control.send(Interrupt(block, reason)),
+            signal=lambda: self._signal(boundary),
+            has_hooks=self.configure.level != "effects",
+            timeout_s=timeout_s,
+        )
         while True:
             try:
-                heard = self._next(boundary, deadline)
-            except LimitExceeded:
-                if interrupted:
-                    self.kill()
-                    return Done(block, "killed", TIMED_OUT, _timeout_error(timeout_s), 0, 0)
-                interrupted, deadline = True, time.monotonic() + _GRACE_SECONDS
-                self.interrupt()
-                continue
+                heard = self._next(boundary, stopping.deadline)
+                if self._wanted is not None:
+                    stopping.begin(self._wanted, "KeyboardInterrupt")
+                    self._wanted = None
+                if isinstance(heard, Done):
+                    return self._ended(heard, stopping, boundary)
+                if isinstance(heard, Stopped):
+                    return heard
+                if isinstance(heard, Leaving):
+                    self._leaving = True
+                    continue
+                if isinstance(heard, Observe) and _is_interruption(heard):
+                    stopping.placed()
+                if heard is not None:
+                    self._dispatch(heard, boundary)
+            except _Due:
+                if not self._stop_further(stopping, boundary, block, timeout_s):
+                    self._end_processes()
+                    self._hear_the_rest(boundary)
+                    self._release()
+                    return Done(block, "killed", stopping.code, stopping.error, -1, 0, broken=True)
             except EOFError:
-                return self._died(block)
-            if isinstance(heard, Done):
-                self._drain_raw(boundary)
-                if interrupted:
-                    error = heard.error or _timeout_error(timeout_s)
-                    return Done(heard.block, "interrupted", TIMED_OUT, error, heard.t, heard.dropped)
-                return heard
-            if isinstance(heard, Stopped):
-                return heard
-            try:
-                self._dispatch(heard, boundary)
-            except EOFError:
-                return self._died(block)
+                return self._died(block, boundary)
             except Held as held:
                 self.held = held.request
                 return Stopped(held.request.data.get("line"), held.request.data.get("file"))
+
+    def _signal(self, boundary: Boundary) -> None:
+        """Sends SIGINT; what is in the log by now happened before it."""
+        detail = "sent by coda: no statement started that could be interrupted"
+        boundary.observe(Observe("signal", {"name": "SIGINT", "detail": detail}, -1))
+        if self._pending is not None:  # it waits for arrivals: no signal need reach it
+            number, self._pending = self._pending[1], None
+            self._say(msgspec.structs.replace(INTERRUPTED, number=number))
+        else:
+            self._process.send_signal(signal.SIGINT)
+
+    def _stop_further(
+        self, stopping: Stopping, boundary: Boundary, block: int, timeout_s: float | None
+    ) -> bool:
+        """A deadline has passed: the block's own, or that of the step before."""
+        if stopping.step != "running":
+            return stopping.go_on()
+        detail = f"block {block} ran longer than {timeout_s:g} s"
+        boundary.observe(Observe("limit.hit", {"what": "wall", "detail": detail}, -1))
+        stopping.begin(f"stopped after the time limit of {timeout_s:g} s", "TimeoutError")
+        return True
+
+    def _ended(self, done: Done, stopping: Stopping, boundary: Boundary) -> Done:
+        """What is said of a block that ended, perhaps because it was stopped."""
+        self._drain_raw(boundary)
+        broken = stopping.step == "signalled" or done.broken
+        if broken:
+            self.kill()
+        elif stopping.step != "placed":
+            return done
+        error = done.error or stopping.error
+        if not error["message"] and error["type"] == "KeyboardInterrupt":
+            error = {**error, "message": stopping.reason}  # of the signal, which cannot say why
+        return msgspec.structs.replace(
+            done, outcome="interrupted", code=stopping.code, error=error, broken=broken
+        )
+
+    def _hear_the_rest(self, boundary: Boundary) -> None:
+        """What a worker that is gone had said before; what it asked for is not done any more."""
+        try:
+            while any(key.fd == self._channel.read_fd for key, _ in self._selector.select(0)):
+                self._channel.fill()
+        except (EOFError, OSError):
+            pass
+        try:
+            while (message := self._channel.waiting()) is not None:
+                if isinstance(message, Stream):
+                    boundary.stream(message)
+                elif isinstance(message, Observe):
+                    boundary.observe(message)
+        except SandboxError:
+            pass  # cut off in the middle
+        self._drain_raw(boundary)
 
     def _dispatch(self, message: Any, boundary: Boundary) -> None:
         if isinstance(message, Stream):
@@ -315,21 +410,29 @@ class Engine:
                 f"the worker failed: {_describe(message)}", detail=getattr(message, "detail", "")
             )
 
-    def _next(self, boundary: Boundary | None, deadline: float | None) -> Any:
+    def _next(self, boundary: Boundary | None, deadline: float = math.inf) -> Any:
+        """The next message of the worker; None when somebody wants the block to be stopped.
+
+        Raises:
+            _Due: the deadline has passed, even if the worker talks without pause.
+        """
         channel = self._channel
         while True:
+            if deadline < math.inf and time.monotonic() >= deadline:
+                raise _Due
             message = channel.waiting()
             if message is not None:
                 return message
             # Only now: what was printed before, and came at the same time, is to be seen before it.
             while self._raw_ready:
                 self._hear_raw(self._raw_ready.pop(0), boundary)
-            wait = None if deadline is None else deadline - time.monotonic()
-            if wait is not None and wait <= 0:
-                raise LimitExceeded("time limit reached")
+            wait = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
             for fd in self._ready(self._answer_pending(wait)):
                 if fd == channel.read_fd:
                     channel.fill()
+                elif fd == self._wake_read:
+                    os.read(self._wake_read, 64)
+                    return None
                 elif fd in self._raw and fd not in self._raw_ready:
                     self._raw_ready.append(fd)
 
@@ -376,13 +479,26 @@ class Engine:
             for fd in ready:
                 self._hear_raw(fd, boundary)
 
-    def _died(self, block: int) -> Done:
+    def _died(self, block: int, boundary: Boundary) -> Done:
         """How a block ended whose worker is gone: by its own `os._exit`, or killed."""
-        code = self._process.wait()
+        try:
+            code = self._process.wait(_EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            code = None  # it lives, and has closed the descriptors by which it could be heard
+        self._end_processes()
+        self._drain_raw(boundary)
+        self._release()
+        if code is None:
+            error = _death("the worker closed its connection to coda, and was ended", -signal.SIGKILL)
+            return Done(block, "killed", 128 + signal.SIGKILL, error, -1, 0, broken=True)
+        if code >= 0 and not self._leaving:
+            error = _death(f"the worker ended with status {code}, though nothing asked it to", code)
+            return Done(block, "killed", None, error, -1, 0, broken=True)
         if code >= 0:
-            return Done(block, "exited", code, None, 0, 0)
+            return Done(block, "exited", code, None, -1, 0, broken=True)
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-        return Done(block, "killed", 128 - code, _death(f"the worker was ended by {name}", code), 0, 0)
+        error = _death(f"the worker was ended by {name}", code)
+        return Done(block, "killed", 128 - code, error, -1, 0, broken=True)
 
     @property
     def is_alive(self) -> bool:
@@ -390,13 +506,12 @@ class Engine:
         return self._process.poll() is None
 
 
+def _is_interruption(message: Observe) -> bool:
+    return message.kind == "signal" and message.data.get("statement") is not None
+
+
 def _death(message: str, code: int) -> dict[str, Any]:
     return {"type": "WorkerDied", "mro": ["WorkerDied"], "message": message, "args": [], "code": code}
-
-
-def _timeout_error(timeout_s: float | None) -> dict[str, Any]:
-    message = f"stopped after the time limit of {timeout_s:g} s" if timeout_s is not None else "interrupted"
-    return {"type": "TimeoutError", "mro": ["TimeoutError"], "message": message, "args": [], "traceback": ""}
 
 
 def _describe(message: Any) -> str:

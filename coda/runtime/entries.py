@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from coda.errors import SandboxError
-from coda.log import Table
+from coda.log import Table, to_envelope
 from coda.runtime.protocol import LOWEST_CODE, Stream
 
 _PIECE: Final = 1 << 12
@@ -26,6 +26,7 @@ _WORTH_BYTES: Final = 32
 
 
 _NOT_NEGATIVE: Final = bytes(range(128))
+_list_encoder: Final = msgspec.json.Encoder()
 _CODE_BYTES: Final = bytes(256 + code for code in range(LOWEST_CODE, 0))
 
 
@@ -140,3 +141,19 @@ def _single_bytes(packed: bytes) -> bytes | None:
         head = {0xDC: 3, 0xDD: 5}.get(first, 0)
         count = int.from_bytes(packed[1:head], "big")
     return packed[head:] if head and len(packed) == head + count else None
+
+
+def encode_values(vals: list[Any]) -> bytes:
+    """JSON of values; raw scalars that JSON cannot hold (NaN, lone surrogates, big integers) are tagged."""
+    if not vals:
+        return b"[]"
+    try:
+        encoded = _list_encoder.encode(vals)
+        # A NaN becomes null without a word: more nulls than Nones betray it.
+        if encoded.count(b"null") == vals.count(None):
+            return encoded
+    except (msgspec.MsgspecError, UnicodeEncodeError, OverflowError, ValueError):
+        pass
+    return _list_encoder.encode(
+        [value if isinstance(value, (dict, list)) else to_envelope(value) for value in vals]
+    )

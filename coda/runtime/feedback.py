@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from coda.log import render
-from coda.runtime.sandbox import BlockResult, CtxChange
+from coda.runtime.results import BlockResult, CtxChange
 
 _TAGS = "execution_result|execution_summary|stdout|stderr|error|traceback|note|ctx_delta|coda"
+_ACT_CHARS = 2000
 _FORGED = re.compile(rf"<(?=\s*/?\s*(?:{_TAGS})\b)|&(?=(?:lt|amp);)", re.IGNORECASE)
 
 
@@ -99,14 +100,17 @@ def _note(result: BlockResult, unrun: int) -> str:
     ended = {
         "error": "raised an exception",
         "interrupted": "was interrupted before its end",
-        "killed": "was killed because it ran too long or used too much",
+        "killed": "was killed",
         "exited": "ended the interpreter",
     }.get(result.outcome, "did not end well")
     state = {
         "kept": "The variables that it had set until then are kept.",
-        "lost": "All variables are lost, and no more blocks can run.",
+        "lost": "All variables, functions and imports are lost: the next block starts without any.",
     }.get(result.state, "All variables are as they were before it.")
     acts = "Files that it wrote and calls that it made are not undone."
+    if result.state != "kept":
+        told = shorten("; ".join(result.acts), _ACT_CHARS)
+        acts = f"Not undone: {told}." if told else "It did nothing that would have to be undone."
     later = (
         f" The {unrun} block(s) after it did not run: repair it before you send them again." if unrun else ""
     )
@@ -125,7 +129,9 @@ def ctx_delta(
     """
     last: dict[str, tuple[CtxChange, BlockResult]] = {}
     for result in results:
-        for change in result.ctx:
+        if result.state == "lost":
+            last.clear()
+        for change in result.ctx if result.state == "kept" else ():
             last[change.name] = (change, result)
     lines: list[str] = []
     room = limits.ctx
@@ -149,7 +155,9 @@ def names_after(known: frozenset[str], results: Sequence[BlockResult]) -> frozen
     """Gives the names that `ctx` holds after some blocks."""
     names = set(known)
     for result in results:
-        for change in result.ctx:
+        if result.state == "lost":
+            names.clear()
+        for change in result.ctx if result.state == "kept" else ():
             (names.discard if change.op == "deleted" else names.add)(change.name)
     return frozenset(names)
 

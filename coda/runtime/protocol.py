@@ -104,6 +104,14 @@ class Done(_Message, frozen=True):
     dropped: int
     pending: list[str] = []
     """Names of tasks and threads that are still under way."""
+    broken: bool = False
+    """It was ended from outside, at an instant that cannot be found again: its objects are unknown."""
+
+
+class Leaving(_Message, frozen=True):
+    """Agent code ends the process (`os._exit`): nothing comes after this."""
+
+    code: int
 
 
 class Stopped(_Message, frozen=True):
@@ -162,7 +170,8 @@ class Configure(_Message, frozen=True):
     """`time.monotonic_ns()` of the run's beginning."""
     max_blob_bytes: int
     isolate: str = ""
-    """`namespaces`, `fence` (where those are refused), or nothing at all when empty."""
+    """`namespaces`, `fence` (where those are refused), `returnable` (mounts that are left again), or nothing
+    at all when empty."""
     mounts: list[Mount] = []
     writable: list[str] = []
     """Mount points that stay writable; what is mounted below them does not."""
@@ -182,6 +191,10 @@ class Prepare(_Message, frozen=True):
     top_level_await: bool
     docstring: bool = True
     """A leading string is the module's docstring; not in later cells."""
+    worker: int = 0
+    """How many workers the run had before: what must be unique differs from worker to worker."""
+    base: int = -1
+    """Id of the block's first statement; -1: the one after the last that this worker gave."""
 
 
 class Run(_Message, frozen=True):
@@ -199,7 +212,9 @@ class Run(_Message, frozen=True):
     output_stop: tuple[str, int] | None = None
     """Stop before the write to that stream after so many characters of this block."""
     triggers: list[tuple[int, list[tuple[int, str]]]] = []
-    """For a watched statement: after that many passes, do that (`stop`, `gc`), in order."""
+    """For a watched statement: after that many passes, do that (`stop`, `gc`, `interrupt`), in order."""
+    reason: str = ""
+    """Message of the exception with which `interrupt` ends its statement."""
     steps: list[int] = []
     """Stop before the statements with these numbers, from 0 over the block, where they are counted."""
 
@@ -228,11 +243,18 @@ class Resume(_Message, frozen=True):
     """The wall clock from which a live worker goes on."""
 
 
+class Interrupt(_Message, frozen=True):
+    """Over the pipe for control: the next statement of that block is to raise KeyboardInterrupt."""
+
+    block: int
+    reason: str
+
+
 class Exit(_Message, frozen=True):
     """End the worker."""
 
 
-FromWorker = Ready | Prepared | Stream | Observe | Request | Done | Stopped | Reply | Crashed
+FromWorker = Ready | Prepared | Stream | Observe | Request | Done | Leaving | Stopped | Reply | Crashed
 ToWorker = Configure | Prepare | Run | Answer | Inspect | Resume | Exit
 
 

@@ -35,16 +35,18 @@ from coda.log import (
     Output,
     ProcessFinished,
     ProcessStarted,
+    Signal,
     Table,
     ThreadFinished,
     ThreadStarted,
     ToolCalled,
     ToolReturned,
     TraceWriter,
-    to_envelope,
+    render,
 )  # fmt: skip
+from coda.runtime.acts import Acts
 from coda.runtime.arrivals import Arrivals, Finished, Pending
-from coda.runtime.entries import Known
+from coda.runtime.entries import Known, encode_values
 from coda.runtime.exchanges import Exchanges
 from coda.runtime.manifest import Change, Manifest
 from coda.runtime.places import FileAccess
@@ -63,6 +65,7 @@ _PLAIN: dict[str, type[Event]] = {
     "net.opened": NetOpened,
     "thread.finished": ThreadFinished,
     "limit.hit": LimitHit,
+    "signal": Signal,
     "ctx.set": CtxSet,
     "ctx.deleted": CtxDeleted,
     "ctx.mutated": CtxMutated,
@@ -109,6 +112,7 @@ class Recording:
         self.block: int | None = None
         self.output: dict[str, list[str]] = {"stdout": [], "stderr": []}
         self.ctx_changes: list[tuple[str, str, Any, str | None]] = []
+        self.acts = Acts()
         self.lines_in_block = 0
         self.written: dict[str, str | None] = {}
         """Digest of each file that was written so far; None for one that was deleted."""
@@ -142,11 +146,20 @@ class Recording:
         self.block = block
         self.output = {"stdout": [], "stderr": []}
         self.ctx_changes = []
+        self.acts = Acts()
         self.lines_in_block = 0
 
     def end_block(self) -> None:
         """A block ended: what it wrote is in the log now."""
         self.sync(by="agent")
+
+    def new_worker(self) -> None:
+        """Another worker speaks from now on: what the last one had half said is forgotten."""
+        self._carry = []
+        self._reads.clear()
+        self._process = None
+        self.arrivals.close()
+        self.arrivals = Arrivals()
 
     def add_table(self, encoded: bytes) -> Table | None:
         """Checks a statement table of the worker and takes note of its bindings."""
@@ -196,7 +209,7 @@ class Recording:
         else:
             n = len(ids) - bound
             self.writer.append_lines(
-                _list_encoder.encode(ids), _encode_values(vals), n, block=self.block, t=message.t
+                _list_encoder.encode(ids), encode_values(vals), n, block=self.block, t=message.t
             )
         self.lines_in_block += lines
 
@@ -255,7 +268,7 @@ class Recording:
         n = sum(1 for ident in kept if ident not in bindings)
         if kept:
             self.writer.append_lines(
-                _list_encoder.encode(kept), _encode_values(vals), n, block=self.block, t=t
+                _list_encoder.encode(kept), encode_values(vals), n, block=self.block, t=t
             )
         total = sum(counts.values())
         if total:
@@ -285,6 +298,8 @@ class Recording:
             kind = _PLAIN.get(message.kind)
             if kind is None:
                 raise SandboxError(f"the worker told of {message.kind!r}, which nobody knows")
+            if kind is Signal:
+                data["step"] = self.lines_in_block
             record = _convert(kind, data, message.t)
             if message.kind.startswith("ctx."):
                 op = message.kind.removeprefix("ctx.")
@@ -356,6 +371,7 @@ class Recording:
         if effect == "act" and self._opened:
             self.sync(by="agent")
         seq = self.writer.append(call)
+        self._note_call(call, effect)
         self._told = False
         outcome = self._run_tool(call.name, list(call.args), dict(call.kwargs), self)
         if effect == "act" and not self._told:
@@ -369,6 +385,7 @@ class Recording:
         if self._effects[call.name] == "act" and self._opened:
             self.sync(by="agent")
         seq = self.writer.append(call)
+        self._note_call(call, self._effects[call.name])
         run = self._run_beside
         assert run is not None
         self.arrivals.begin(call.call, seq, call, lambda: run(call.name, list(call.args), dict(call.kwargs)))
@@ -404,6 +421,11 @@ class Recording:
             self.sync(by="tool", cause=ended.seq)
         self.finish_call(ended.call, ended.seq, ended.outcome)
 
+    def _note_call(self, call: ToolCalled, effect: str) -> None:
+        if effect == "act":
+            given = render(call.args[0], width=60) if call.args else "..." if call.kwargs else ""
+            self.acts.add(f"{call.name}({given})")
+
     def finish_call(self, call: ToolCalled, seq: int, outcome: Outcome, *, assumed: bool = False) -> None:
         """Writes a call's result."""
         self.writer.append(
@@ -429,6 +451,7 @@ class Recording:
         if kind == "file.deleted":
             data["before"] = before
         seq = self.writer.append(_convert(_FILE_ACTS[kind], data, t))
+        self.acts.add(f"{kind.removeprefix('file.')} {path}")
         self._reads.pop(path, None)
         self._opened[path] = seq
         if kind != "file.opened":
@@ -447,6 +470,7 @@ class Recording:
             data["stdin"] = self.writer.blobs.put(bytes(stdin))
         record = _convert(ProcessStarted, data, t)
         self._process = self.writer.append(record)
+        self.acts.add(f"started {' '.join(data.get('argv') or ())[:60]}")
         self.exchanges.note_child(record, self._process)
         if opaque:
             what = data.get("via")
@@ -560,19 +584,3 @@ def _convert(kind: type[Event], data: dict[str, Any], t: int) -> Event:
         raise SandboxError(
             f"the worker sent a {kind.__struct_config__.tag} that is not one: {error}"
         ) from error
-
-
-def _encode_values(vals: list[Any]) -> bytes:
-    """JSON of values; raw scalars that JSON cannot hold (NaN, lone surrogates, big integers) are tagged."""
-    if not vals:
-        return b"[]"
-    try:
-        encoded = _list_encoder.encode(vals)
-        # A NaN becomes null without a word: more nulls than Nones betray it.
-        if encoded.count(b"null") == vals.count(None):
-            return encoded
-    except (msgspec.MsgspecError, UnicodeEncodeError, OverflowError, ValueError):
-        pass
-    return _list_encoder.encode(
-        [value if isinstance(value, (dict, list)) else to_envelope(value) for value in vals]
-    )

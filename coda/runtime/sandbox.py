@@ -18,13 +18,13 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 import coda
 from coda.config import Config
-from coda.errors import LimitExceeded, UsageError
+from coda.errors import CodaError, SandboxError, UsageError
 from coda.log import (
     BlockFinished,
     BlockStarted,
@@ -32,6 +32,7 @@ from coda.log import (
     ExceptionRaised,
     FileRead,
     Header,
+    LimitHit,
     RunFinished,
     RunStarted,
     SandboxStarted,
@@ -47,6 +48,8 @@ from coda.runtime.places import FileAccess
 from coda.runtime.primitives import Primitives
 from coda.runtime.protocol import Configure, Done, Prepare, Prepared, Run
 from coda.runtime.recording import Echo, Recording
+from coda.runtime.restoring import Restorer
+from coda.runtime.results import BlockResult, CtxChange, ErrorInfo
 from coda.runtime.tools import Outcome, Tool, as_tools, invoke
 from coda.runtime.workspace import Workspace
 
@@ -59,45 +62,6 @@ HASH_SEED = 0
 LOCALE_NAMES = ("TZ", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_TIME", "LC_NUMERIC", "LC_COLLATE")
 # What agent code gets of the host's environment; a program (`coda exec`) gets all of it.
 ALLOWED_ENV = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TMPDIR", "TEMP", "TMP", *LOCALE_NAMES)
-
-
-class ErrorInfo(NamedTuple):
-    """An exception that left a block."""
-
-    kind: str
-    message: str
-    traceback: str
-
-
-class CtxChange(NamedTuple):
-    """A change of `ctx`: op is `set`, `deleted` or `mutated`; value is an envelope."""
-
-    op: str
-    name: str
-    value: Any
-    expr: str | None
-
-
-class BlockResult(NamedTuple):
-    """What a block did."""
-
-    block: int
-    outcome: str
-    """`ok`, `error`, `interrupted`, `killed` or `exited`."""
-    state: str
-    stdout: str
-    stderr: str
-    error: ErrorInfo | None
-    lines: int
-    ctx: tuple[CtxChange, ...]
-    first_seq: int
-    last_seq: int
-    code: int | None = None
-
-    @property
-    def succeeded(self) -> bool:
-        """True when the block ran to its end."""
-        return self.outcome == "ok"
 
 
 class Sandbox:
@@ -124,6 +88,8 @@ class Sandbox:
         max_blob_bytes: largest content of a file that is kept in the trace.
         durability: `write` or `fsync`.
         echo: shows output as it comes.
+        restorer: gives the variables back after a worker was lost (`coda.Sandbox` has one by itself); None:
+            the next block then starts without any.
 
     Raises:
         UsageError: the root is no folder, the level is unknown, the trace exists.
@@ -154,6 +120,7 @@ class Sandbox:
         durability: str = "write",
         echo: Echo | None = None,
         on_append: Any = None,
+        restorer: Restorer | None = None,
     ) -> None:
         if level not in LEVELS:
             raise UsageError(f"record level {level!r} is not one of {', '.join(LEVELS)}")
@@ -188,7 +155,10 @@ class Sandbox:
         self._block = 0
         self._flags = 0
         self._dropped = 0
-        self._dead: str | None = None
+        self._restorer = restorer
+        self._running = False
+        self._ended: str | None = None
+        self._is_lost = False
 
     def _open_trace(self, trace: Any, runs: Any, force: bool, durability: str, on_append: Any) -> TraceWriter:
         run = new_run_id(datetime.datetime.now(datetime.UTC))
@@ -251,11 +221,10 @@ class Sandbox:
             encoding=program.encoding,
         )
         manifest = writer.blobs.put(self.recording.manifest.to_json())
-        configure = self._configure(program, memory_bytes)
-        self.engine = Engine(
-            configure, hash_seed=HASH_SEED, stdin=program.stdin, new_session=self.kind != "exec"
-        )
-        ready = self.engine.ready
+        self._memory_bytes = memory_bytes
+        self._worker = 0
+        self._launch()
+        configure, ready = self.engine.configure, self.engine.ready
         writer.append(
             RunStarted(
                 wall=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
@@ -291,13 +260,23 @@ class Sandbox:
             writer.append(tool.declaration())
         writer.append(SandboxStarted(names=tuple(ready.names)))
 
-    def _configure(self, program: Program, memory_bytes: int | None) -> Configure:
+    def _launch(self) -> None:
+        """Starts a worker with an empty namespace."""
+        self.engine = Engine(
+            self._configure(),
+            hash_seed=HASH_SEED,
+            stdin=self.program.stdin if self.program is not None else None,
+            new_session=self.kind != "exec",
+        )
+
+    def _configure(self) -> Configure:
+        program = self.program or Program()
         return Configure(
             mode="record",
             kind=self.kind,
             level=self.level,
             value_limit=self._value_limit,
-            random_seed=self._random_seed,
+            random_seed=self._random_seed + self._worker,
             root=str(self.root),
             cwd=program.cwd or str(self.root),
             argv=list(program.argv) or [""],
@@ -311,7 +290,7 @@ class Sandbox:
             closed=list(program.closed),
             origin_ns=time.monotonic_ns() - self.writer.now_ns,
             max_blob_bytes=self._max_blob_bytes,
-            memory_bytes=memory_bytes,
+            memory_bytes=self._memory_bytes,
         )
 
     # --- running -------------------------------------------------------------------------------
@@ -320,7 +299,8 @@ class Sandbox:
         """Runs one block to its end, whatever that is.
 
         Raises:
-            LimitExceeded: an earlier block ended the worker.
+            SandboxError: the sandbox was closed, or it runs a block already (a tool cannot run another one
+                in the sandbox that called it).
             LogError: the trace cannot be written any more; the worker is ended.
         """
         self._block += 1
@@ -335,13 +315,35 @@ class Sandbox:
         return self.run_prepared(message, self.prepare(message), turn=turn)
 
     def prepare(self, message: Prepare) -> Prepared:
-        """Compiles a block in the worker."""
-        if self._dead is not None:
-            raise LimitExceeded(f"the sandbox has ended: {self._dead}; start a new one")
+        """Compiles a block in the worker; in a new one if the last block took it along."""
+        if self._ended is not None:
+            raise SandboxError(f"the sandbox has ended: {self._ended}; start a new one")
+        if self._running:
+            raise SandboxError(
+                f"the sandbox runs block {self._block}: another block, from a tool or a thread, needs a "
+                "sandbox of its own"
+            )
+        if self._is_lost:
+            self._begin_anew()
         self._block = max(self._block, message.block)
-        prepared = self.engine.prepare(message, self.recording)
+        message = msgspec.structs.replace(message, worker=self._worker, base=self.recording.next_id)
+        try:
+            prepared = self.engine.prepare(message, self.recording)
+        except (EOFError, OSError):  # it died while nothing ran
+            if self._replace_worker(before=self.writer.next_seq) == "lost":
+                self._begin_anew()
+            else:
+                self._say_restored()
+            message = msgspec.structs.replace(message, worker=self._worker)
+            prepared = self.engine.prepare(message, self.recording)
         self._flags = prepared.flags
         return prepared
+
+    def _begin_anew(self) -> None:
+        """A worker with an empty namespace takes the place of one that was lost."""
+        self._is_lost = False
+        self._launch()
+        self.writer.append(SandboxStarted(names=tuple(self.engine.ready.names), worker=self._worker))
 
     def run_prepared(
         self, message: Prepare, prepared: Prepared, *, turn: int | None = None, last: bool = False
@@ -364,16 +366,22 @@ class Sandbox:
         if prepared.error is not None:
             done = Done(message.block, "error", None, prepared.error, 0, self._dropped)
         else:
-            run = Run(block=message.block, program=self.kind == "exec", last=last)
-            try:
-                heard = self.engine.run(run, recording, timeout_s=self.timeout_s)
-            except BaseException:
-                self._dead = "it was stopped"
-                self.engine.kill()
-                raise
-            assert isinstance(heard, Done)
-            done = heard
+            done = self._run(Run(block=message.block, program=self.kind == "exec", last=last))
         return self._finish(message.block, first, done)
+
+    def _run(self, message: Run) -> Done:
+        self._running = True
+        try:
+            heard = self.engine.run(message, self.recording, timeout_s=self.timeout_s)
+        except BaseException as error:
+            # The log cannot be written, or the user has enough: nothing more happens here.
+            self._ended = f"it was stopped by {type(error).__name__}"
+            self.engine.kill()
+            raise
+        finally:
+            self._running = False
+        assert isinstance(heard, Done)
+        return heard
 
     def _finish(self, block: int, first: int, done: Done) -> BlockResult:
         recording, writer = self.recording, self.writer
@@ -394,10 +402,9 @@ class Sandbox:
                     mro=tuple(str(name) for name in done.error.get("mro", ())),
                 )
             )
-        gone = done.outcome == "killed" or not self.engine.is_alive
-        if gone:
-            self._dead = error.message if error else f"block {block} ended the worker"
-        state = "lost" if gone else "kept"
+        state = "kept"
+        if done.broken:
+            state = self._replace_worker(before=first)
         last = writer.append(
             BlockFinished(
                 block=block,
@@ -409,6 +416,8 @@ class Sandbox:
             )
         )
         recording.block = None
+        if state == "rolled_back":
+            self._say_restored()
         return BlockResult(
             block=block,
             outcome=done.outcome,
@@ -421,7 +430,49 @@ class Sandbox:
             first_seq=first,
             last_seq=last,
             code=done.code,
+            acts=recording.acts.all(),
         )
+
+    def interrupt(self, reason: str = "interrupted") -> None:
+        """Asks that the block that runs is stopped; from any thread, and without waiting.
+
+        Its `execute` returns soon, with the outcome `interrupted` (or `killed`, if it will not be stopped).
+        When no block runs, nothing happens.
+        """
+        self.engine.interrupt(reason)
+
+    def _replace_worker(self, *, before: int) -> str:
+        """The worker is gone, with the objects in it: gives the state, `rolled_back` or `lost`."""
+        self.engine.kill()
+        self.recording.new_worker()
+        self._worker += 1
+        self._flags = 0
+        self._is_lost = True
+        if self._restorer is None or self.kind == "exec":
+            return "lost"
+        try:
+            restored = self._restorer.restore(
+                self.writer.path,
+                before=before,
+                env=self._env,
+                origin_ns=time.monotonic_ns() - self.writer.now_ns,
+                memory_bytes=self._memory_bytes,
+            )
+        except CodaError as error:
+            self._mark("restore", f"the variables could not be rebuilt: {error.message}")
+            return "lost"
+        self.engine, self._flags = restored.engine, restored.flags
+        self._is_lost = False
+        for note in restored.notes:
+            self._mark("restore", note)
+        return "rolled_back"
+
+    def _mark(self, what: str, detail: str) -> None:
+        self.writer.append(LimitHit(what=what, detail=detail))
+
+    def _say_restored(self) -> None:
+        names = tuple(self.engine.ready.names)
+        self.writer.append(SandboxStarted(names=names, worker=self._worker, state="restored"))
 
     def locate(self, module: str) -> dict[str, str]:
         """Finds a module's `file` and `source` in the worker, as `python -m` would."""
@@ -471,6 +522,7 @@ class Sandbox:
                 self._primitives.close()
             self._runner.close()
             self.recording.arrivals.close()
+            self._ended = "it was closed"
             self.engine.close()
             self.writer.append(RunFinished(outcome=outcome, text=text, code=code, dropped=self._dropped))
         finally:

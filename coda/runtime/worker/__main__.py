@@ -1,4 +1,4 @@
-"""Start of a worker: `python -m coda.runtime.worker READ_FD WRITE_FD`.
+"""Start of a worker: `python -m coda.runtime.worker READ_FD WRITE_FD CONTROL_FD`.
 
 What is imported from here on has builtins of its own (see `ownership`), so this module imports nothing.
 """
@@ -51,4 +51,4 @@ def _nothing(_module: ModuleType) -> None:
 if __name__ == "__main__":
     finder = OwnBuiltins()
     sys.meta_path.insert(0, finder)
-    import_module("coda.runtime.worker.bootstrap").serve(int(sys.argv[1]), int(sys.argv[2]), finder)
+    import_module("coda.runtime.worker.bootstrap").serve(*map(int, sys.argv[1:4]), finder)

@@ -34,6 +34,7 @@ from coda.runtime.worker.endings import (
     print_exit,
 )  # fmt: skip
 from coda.runtime.worker.hastening import hasten
+from coda.runtime.worker.interrupts import Interrupts
 from coda.runtime.worker.main_module import FRAMES_OF_MODULE, run_as_module, runs_as_module
 from coda.runtime.worker.names import describe_exception
 from coda.runtime.worker.recorder import Recorder
@@ -71,6 +72,7 @@ class Blocks:
         recorder: Recorder,
         units: Units,
         module: ModuleType,
+        interrupts: Interrupts,
         *,
         level: str,
         value_limit: int,
@@ -78,6 +80,7 @@ class Blocks:
         pristine: Callable[[bool], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._recorder = recorder
+        self._interrupts = interrupts
         self._units = units
         self._module = module
         self._level = level
@@ -146,6 +149,8 @@ class Blocks:
                 return self._compile(message)
 
     def _compile(self, message: Prepare) -> tuple[Unit, str | None]:
+        if message.base >= 0:
+            self._next_id = message.base
         compiled = self._instrument(
             message.source,
             message.file,
@@ -190,7 +195,7 @@ class Blocks:
         told = dict(message.triggers)
         for ident, trigger in self._watched.items():
             if ident in told:
-                trigger.arm(self._actions_at(ident, told[ident]))
+                trigger.arm(self._actions_at(ident, told[ident], message.reason))
             else:
                 trigger.append = self._recorder.lines.append
         if self._counter is None:
@@ -205,23 +210,29 @@ class Blocks:
             done = steps + 1  # the statement that is stopped at passes as it acts
         self._counter.arm(chain(*parts, repeat(None)))
 
-    def _actions_at(self, ident: int, actions: list[tuple[int, str]]) -> Iterator[Any]:
+    def _actions_at(self, ident: int, actions: list[tuple[int, str]], reason: str) -> Iterator[Any]:
         append = self._recorder.lines.append
         parts: list[Iterator[Any]] = []
-        for passes, action in actions:
+        for passes, words in actions:
             parts.append(map(append, repeat(ident, passes)))
-            parts.append(self._acting(ident, action))
+            here = words.split("+")
+            interrupts = "interrupt" in here
+            if here != ["interrupt"]:
+                parts.append(self._acting(ident, here, starts=not interrupts))
+            if interrupts:
+                parts.append(map(self._interrupts.delivery(reason), (ident,)))
         parts.append(map(append, repeat(ident)))
         return chain.from_iterable(parts)
 
-    def _acting(self, ident: int, action: str) -> Iterator[Any]:
+    def _acting(self, ident: int, actions: list[str], *, starts: bool) -> Iterator[Any]:
         """One start of a statement: a stop comes before its own entry, a collection after it."""
-        if "stop" in action:
+        if "stop" in actions:
             self._actions["stop"]()
-        self._recorder.lines.append(ident)
-        if "gc" in action:
-            self._actions["gc"]()
-        yield None
+        if starts:
+            self._recorder.lines.append(ident)
+            if "gc" in actions:
+                self._actions["gc"]()
+            yield None
 
     def _stopping(self) -> Iterator[Any]:
         self._actions["stop"]()
@@ -261,13 +272,29 @@ class Blocks:
         self._arm(message)
         for each in self._units.all():
             each.budget.refill(self._value_limit)
-        outcome, code, error = self._execute(unit, program=message.program, last=message.last)
+        interrupts = self._interrupts
+        interrupts.begin(message.block)
+        try:
+            outcome, code, error = self._execute(unit, program=message.program, last=message.last)
+        finally:
+            interrupts.end()
+        if interrupts.placed:
+            outcome, code, error = "interrupted", None, error or _interruption(interrupts.reason)
         recorder = self._recorder
         flush_streams()
         recorder.drain()  # first: the host writes while we collect
         gc.collect()
         recorder.drain()
-        return Done(message.block, outcome, code, error, recorder.now(), recorder.dropped, self._under_way())
+        return Done(
+            message.block,
+            outcome,
+            code,
+            error,
+            recorder.now(),
+            recorder.dropped,
+            self._under_way(),
+            broken=interrupts.signalled,
+        )
 
     def _under_way(self) -> list[str]:
         """Names of the tasks and threads that have not ended with the block."""
@@ -338,6 +365,17 @@ def _stack_depth() -> int:
         depth += 1
         frame = frame.f_back
     return depth
+
+
+def _interruption(reason: str) -> dict[str, Any]:
+    """For a block that was interrupted, and caught it."""
+    return {
+        "type": "KeyboardInterrupt",
+        "mro": ["KeyboardInterrupt"],
+        "message": reason,
+        "args": [],
+        "traceback": "",
+    }
 
 
 def _new_loop() -> Any:

@@ -10,7 +10,6 @@ import ctypes
 import gc
 import os
 import resource
-import signal
 import sys
 import time
 from typing import Any, NoReturn
@@ -33,6 +32,7 @@ from coda.runtime.worker.blocks import Blocks
 from coda.runtime.worker.endings import plain_traceback
 from coda.runtime.worker.inbox import Clock, Inbox
 from coda.runtime.worker.inspector import Inspector
+from coda.runtime.worker.interrupts import Interrupts
 from coda.runtime.worker.isolation import Isolation, fence, isolate
 from coda.runtime.worker.loop import Loops
 from coda.runtime.worker.main_module import new_main_module
@@ -41,6 +41,7 @@ from coda.runtime.worker.names import Ctx, Stub, describe_exception, note_mutati
 from coda.runtime.worker.ownership import Finder, Ownership
 from coda.runtime.worker.processes import Processes
 from coda.runtime.worker.recorder import Recorder
+from coda.runtime.worker.returning import WayBack, isolate_for_now
 from coda.runtime.worker.shims import AfterImport, Shims
 from coda.runtime.worker.sockets import Sockets
 from coda.runtime.worker.standins import Feed
@@ -56,21 +57,22 @@ _PAGE_BYTES = 4096
 _MADV_POPULATE_WRITE = 23
 
 
-def serve(read_fd: int, write_fd: int, finder: Finder) -> NoReturn:
+def serve(read_fd: int, write_fd: int, control_fd: int, finder: Finder) -> NoReturn:
     """Runs the worker until the host says to exit or goes away; never returns.
 
     Args:
         read_fd: where the host's messages arrive.
         write_fd: where ours go.
+        control_fd: where it asks that a block be interrupted.
         finder: gives coda's modules their builtins.
     """
-    for fd in (read_fd, write_fd):
+    for fd in (read_fd, write_fd, control_fd):
         os.set_inheritable(fd, False)
     channel = Channel(read_fd, write_fd, ToWorker)
     try:
         configure = channel.receive()
         assert isinstance(configure, Configure)
-        Worker(channel, configure, Ownership(finder)).loop()
+        Worker(channel, configure, control_fd, Ownership(finder)).loop()
     except EOFError:
         os._exit(70)
     except BaseException as error:  # noqa: BLE001  our own failure: tell the host, which reports it with status 125
@@ -83,10 +85,10 @@ def serve(read_fd: int, write_fd: int, finder: Finder) -> NoReturn:
 class Worker:
     """Everything of this process, wired together once."""
 
-    def __init__(self, channel: Channel, config: Configure, ownership: Ownership) -> None:
+    def __init__(self, channel: Channel, config: Configure, control_fd: int, ownership: Ownership) -> None:
         self.config = config
         replaying = config.mode == "replay"
-        held = _isolated(config)
+        held, self._way_back = _isolated(config)
         self.recorder = Recorder(channel, origin_ns=config.origin_ns, level=config.level)
         self.units = Units()
         self.module = new_main_module(file=config.main, program=config.argv[0] if config.argv else "")
@@ -100,10 +102,12 @@ class Worker:
         self.baton = Baton(self.recorder, self.inbox)
         self.processes = Processes(self.recorder, self.units, self.feed, replaying=replaying)
         self.sockets = Sockets(self.recorder, self.feed, self.units, replaying=replaying)
+        self.interrupts = Interrupts(self.recorder, self.units, control_fd)
         self.blocks = Blocks(
             self.recorder,
             self.units,
             self.module,
+            self.interrupts,
             level=config.level,
             value_limit=config.value_limit,
             pristine=ownership.pristine,
@@ -143,6 +147,7 @@ class Worker:
         if replaying:
             stdin.answer = self.feed.take
         self.inspector.on_live = self._go_live
+        self.inspector.on_return = self._return
         self.inspector.on_pause = self._pause
         self._stdin = stdin
         sys.meta_path.insert(
@@ -169,7 +174,7 @@ class Worker:
         sys.orig_argv = _command_line(config)
         sys.path[:0] = config.path
         self._limit_memory()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.interrupts.start()
         self.audit.install()
         # The flusher must get its turn while agent code computes, or all of it is sent after the end.
         sys.setswitchinterval(_SWITCH_SECONDS)
@@ -187,6 +192,15 @@ class Worker:
         self.audit.replaying = False
         self._stdin.answer = None
         self.recorder.allow_collection(True)
+
+    def _return(self) -> list[str]:
+        """After the replay of a run that goes on: the world is the real one again."""
+        with self.recorder.quiet():
+            problems = self._way_back.take() if self._way_back is not None else []
+        self._go_live(0)
+        self.shims.go_real()
+        self.sockets.go_real()
+        return problems
 
     def _pause(self, paused: bool) -> None:
         """While the state is looked at, clocks and streams of agent code are not the run's."""
@@ -210,6 +224,7 @@ class Worker:
         while True:
             message = self.recorder.receive()
             if isinstance(message, Prepare):
+                self.shims.urandom.worker = message.worker
                 self.recorder.send(self.blocks.prepare(message))
             elif isinstance(message, Run):
                 self._run(message)
@@ -236,17 +251,21 @@ class Worker:
         self.recorder.send(done)
 
 
-def _isolated(config: Configure) -> Isolation:
+def _isolated(config: Configure) -> tuple[Isolation, WayBack | None]:
     """Enters what is to keep this process in, while it has one thread; stands in the folder afterwards."""
+    way_back: WayBack | None = None
     if config.isolate == "namespaces":
         mounts = [(mount.source, mount.target) for mount in config.mounts]
         held = isolate(mounts, writable=config.writable, cwd=config.cwd)
+    elif config.isolate == "returnable":
+        mounts = [(mount.source, mount.target) for mount in config.mounts]
+        held, way_back = isolate_for_now(mounts, writable=config.writable, cwd=config.cwd)
     elif config.isolate == "fence":
         held = fence(writable=config.writable, cwd=config.cwd)
     else:
         held = Isolation([], [])
     os.chdir(config.cwd)
-    return held
+    return held, way_back
 
 
 def _recorded_clock() -> float:

@@ -47,6 +47,7 @@ class Inspector:
         self.on_pause: Callable[[bool], None] = _ignore
         """Told when looking begins and ends."""
         self.on_live: Callable[[int], None] = _nothing
+        self.on_return: Callable[[], list[str]] = list
         self._inspecting = False
 
     def stop(self) -> None:
@@ -74,7 +75,7 @@ class Inspector:
             return
         if isinstance(message, Answer) or not isinstance(message, Inspect):
             raise RuntimeError(f"message out of turn: {type(message).__name__}")
-        if message.command == "locate":  # not a look: it imports, and that is part of the run
+        if message.command in ("locate", "return"):  # no look: it imports, or changes what comes after
             self._recorder.send(self._answer(message))
             return
         self._inspecting = True
@@ -144,6 +145,10 @@ class Inspector:
 
     def _do_watch(self, statements: list[int], count: bool) -> None:
         self.on_watch(statements, count)
+
+    def _do_return(self) -> list[str]:
+        """Leaves the replay for the real world; gives what is not as it was."""
+        return self.on_return()
 
     def _do_steps(self) -> int:
         """Statements that the block has started so far, when they are counted."""

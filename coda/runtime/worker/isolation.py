@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from coda.runtime.worker import landlock, seccomp
 
-_CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
+CLONE_NEWNS, CLONE_NEWUSER, _CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
 _READ_ONLY, _NO_SUID, _NO_DEVICES = 1, 2, 4
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
@@ -79,9 +79,9 @@ def isolate(mounts: list[tuple[str, str]], *, writable: list[str], cwd: str) -> 
     libc = ctypes.CDLL(None, use_errno=True)
     try:
         _enter_namespaces(libc)
-        _mount(libc, None, "/", _MS_REC | _MS_PRIVATE)
+        private_mounts(libc)
         for source, target in mounts:
-            _mount(libc, source, target, _MS_BIND | _MS_REC)
+            mount(libc, source, target)
         result.layers.extend(("mount", "network"))
     except OSError as error:
         result.problems.append(f"namespaces refused: {error.strerror}")
@@ -89,10 +89,10 @@ def isolate(mounts: list[tuple[str, str]], *, writable: list[str], cwd: str) -> 
     shared = os.path.isdir(_SHARED_MEMORY)
     devices = result.hold("devices", lambda: _few_devices(libc)) or []
     again = [*writable, *([_SHARED_MEMORY] if shared and devices else [])]
-    result.hold("read-only", lambda: _close_all_but(libc, again, devices))
+    result.hold("read-only", lambda: close_all_but(libc, again, devices))
     os.chdir(cwd)
-    result.hold("no-new-privileges", lambda: _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)))
-    result.hold("capabilities", lambda: _drop_capabilities(libc))
+    result.hold("no-new-privileges", lambda: check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)))
+    result.hold("capabilities", lambda: drop_capabilities(libc))
     _filter(libc, result, again)
     return result
 
@@ -106,7 +106,7 @@ def fence(*, writable: list[str], cwd: str) -> Isolation:
     os.chdir(cwd)
     if sys.platform.startswith("linux"):
         libc = ctypes.CDLL(None, use_errno=True)
-        result.hold("no-new-privileges", lambda: _check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)))
+        result.hold("no-new-privileges", lambda: check(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)))
         _filter(libc, result, writable)
     return result
 
@@ -143,7 +143,7 @@ def _few_devices(libc: ctypes.CDLL) -> list[str]:
     return [f"/dev/{name}" for name in found]
 
 
-def _close_all_but(libc: ctypes.CDLL, writable: list[str], devices: list[str]) -> None:
+def close_all_but(libc: ctypes.CDLL, writable: list[str], devices: list[str]) -> None:
     """Makes every mount read-only, without devices and set-user-id programs; then opens what may be open."""
     _set_attributes(libc, "/", set_=_READ_ONLY | _NO_SUID | (_NO_DEVICES if devices else 0), deep=True)
     for target in writable:
@@ -152,7 +152,8 @@ def _close_all_but(libc: ctypes.CDLL, writable: list[str], devices: list[str]) -
         _set_attributes(libc, device, clear=_NO_DEVICES)
 
 
-def _check(result: int) -> None:
+def check(result: int) -> None:
+    """Raises OSError when a call of the C library failed."""
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
@@ -160,17 +161,32 @@ def _check(result: int) -> None:
 
 def _enter_namespaces(libc: ctypes.CDLL) -> None:
     uid, gid = os.getuid(), os.getgid()
-    _check(libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNS | _CLONE_NEWNET))
+    check(libc.unshare(CLONE_NEWUSER | CLONE_NEWNS | _CLONE_NEWNET))
+    map_ids(uid, gid)
+
+
+def map_ids(uid: int, gid: int) -> None:
+    """In a new user namespace: the user is who he was outside."""
     # The maps come first: without them /proc of the new namespace cannot be written any more.
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
         with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
             file.write(text)
 
 
+def private_mounts(libc: ctypes.CDLL) -> None:
+    """What is mounted from now on is seen in this namespace alone."""
+    _mount(libc, None, "/", _MS_REC | _MS_PRIVATE)
+
+
+def mount(libc: ctypes.CDLL, source: str, target: str) -> None:
+    """Shows a file or folder, and what is mounted in it, in another place too."""
+    _mount(libc, source, target, _MS_BIND | _MS_REC)
+
+
 def _mount(
     libc: ctypes.CDLL, source: str | None, target: str, flags: int, *, kind: str | None = None
 ) -> None:
-    _check(
+    check(
         libc.mount(
             os.fsencode(source) if source else b"none",
             os.fsencode(target),
@@ -185,7 +201,7 @@ def _set_attributes(
     libc: ctypes.CDLL, target: str, *, set_: int = 0, clear: int = 0, deep: bool = False
 ) -> None:
     attributes = _MountAttr(attr_set=set_, attr_clr=clear)
-    _check(
+    check(
         libc.syscall(
             _SYS_MOUNT_SETATTR,
             _AT_FDCWD,
@@ -197,10 +213,11 @@ def _set_attributes(
     )
 
 
-def _drop_capabilities(libc: ctypes.CDLL) -> None:
+def drop_capabilities(libc: ctypes.CDLL) -> None:
+    """Gives up all powers over this namespace. Raises OSError when that is refused."""
     number = _SYS_CAPSET.get(platform.machine())
     if number is None:
         raise OSError(38, f"not known on {platform.machine()}")
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
     data = (ctypes.c_uint32 * 6)()
-    _check(libc.syscall(number, ctypes.byref(header), ctypes.byref(data)))
+    check(libc.syscall(number, ctypes.byref(header), ctypes.byref(data)))

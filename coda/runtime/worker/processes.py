@@ -11,6 +11,7 @@ import os
 from typing import Any, NoReturn
 
 from coda.log import from_envelope, to_envelope
+from coda.runtime.protocol import Leaving
 from coda.runtime.worker.children import Children
 from coda.runtime.worker.names import describe_exception, rebuild_exception
 from coda.runtime.worker.recorder import Recorder
@@ -51,10 +52,13 @@ class Processes:
 
     def _last_act(self, real: Any) -> Any:
         """A way to end the process at once that first sends what has gathered."""
-        drain = self._recorder.drain
+        recorder = self._recorder
 
         def act(*args: Any) -> Any:
-            drain()
+            if args and isinstance(args[0], int):
+                recorder.send(Leaving(args[0] & 0xFF))
+            else:
+                recorder.drain()
             return real(*args)
 
         act.__name__ = act.__qualname__ = real.__name__

@@ -68,7 +68,7 @@ class Shims:
             real = getattr(time, name)
             replacements.append((time, name, kind(real, CODE_OF[f"time.{name}"], self.recorder, self.feed)))
         replacements.append((time, "sleep", Sleep(self.recorder, self.feed, replaying=self.replaying)))
-        urandom = Urandom(self.seed)
+        self.urandom = urandom = Urandom(self.seed)
         replacements.append((os, "urandom", urandom))
         if hasattr(os, "getrandom"):
             replacements.append((os, "getrandom", urandom))
@@ -190,6 +190,13 @@ class Shims:
         for shim, now in ((time.time, wall_ns / 1e9), (time.time_ns, wall_ns)):
             if isinstance(shim, AnsweringClock):
                 shim.go_on_from(now)
+
+    def go_real(self) -> None:
+        """The run itself goes on: every clock is the real one, and signals are sent."""
+        self.feed.real = True
+        for _, shim in self._swapped.values():
+            if isinstance(shim, AnsweringClock):
+                shim.go_real()
 
     def install_environment(self, env: dict[str, str] | None) -> None:
         """Gives agent code its environment, each read of which is noted."""

@@ -113,6 +113,10 @@ class Sockets:
         recorder.observe(kind, {**facts, **found, **self._units.where()})
         return found
 
+    def go_real(self) -> None:
+        """The run itself goes on: the network is there again."""
+        self._replaying = False
+
     def fact(self, name: str, perform: Callable[[], Any]) -> Any:
         """A small answer of the system, as a coded observation."""
         recorder, feed = self.recorder, self.feed

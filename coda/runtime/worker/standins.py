@@ -35,6 +35,8 @@ class Feed:
         self.live = False
         self.children: set[int] = set()
         """Process ids of children that are played from the log: there is nobody to signal."""
+        self.real = False
+        """It is the run itself that is live, not a fork of it."""
         self.paused = False
         """The state is being looked at: what a `__repr__` asks is no observation."""
 
@@ -124,6 +126,10 @@ class AnsweringClock(RecordingClock):
         self._value(answer)
         self._line(self._code)
         return answer
+
+    def go_real(self) -> None:
+        """Forgets the recorded time."""
+        self._offset = 0
 
     def go_on_from(self, now: Any) -> None:
         """Where to go on from, if no recorded answer says so."""
@@ -251,7 +257,7 @@ class Kill(HostFact):
         if ident in feed.children:
             recorder.code(HOST_CODE, [self.__name__, [False, None]])
             return
-        if self._replaying and ident != self._own:
+        if self._replaying and not feed.real and ident != self._own:
             raise PermissionError(f"a fork does not signal process {ident}")
         if ident == self._own:
             recorder.code(HOST_CODE, [self.__name__, [True, None]])
@@ -293,7 +299,7 @@ class Derived(Shim):
 class Urandom(Shim):
     """`os.urandom` as a keyed hash stream for each calling module: no use shifts another's."""
 
-    __slots__ = ("_counters", "_digest", "_seed")
+    __slots__ = ("_counters", "_digest", "_seed", "worker")
 
     def __init__(self, seed: int) -> None:
         super().__init__(os.urandom)
@@ -302,6 +308,8 @@ class Urandom(Shim):
         self._digest = blake2b
         self._seed = seed.to_bytes(8, "big", signed=False)
         self._counters: dict[str, int] = {}
+        self.worker = 0
+        """How many workers the run had before: what a lost one drew is not drawn again."""
 
     def __call__(self, size: int, /) -> bytes:
         """Answers as the builtin would."""
@@ -313,8 +321,8 @@ class Urandom(Shim):
         while made < size:
             count = self._counters.get(module, 0)
             self._counters[module] = count + 1
-            text = f"{module}\0{count}".encode("utf-8", "surrogatepass")
-            block = self._digest(text, key=self._seed).digest()
+            text = f"{module}\0{count}" + (f"\0{self.worker}" if self.worker else "")
+            block = self._digest(text.encode("utf-8", "surrogatepass"), key=self._seed).digest()
             parts.append(block)
             made += len(block)
         return b"".join(parts)[:size]

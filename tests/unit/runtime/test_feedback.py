@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from coda.log import to_envelope
 from coda.runtime.feedback import Limits, ctx_delta, escape, feedback_text, names_after, shorten
-from coda.runtime.sandbox import BlockResult, CtxChange, ErrorInfo
+from coda.runtime.results import BlockResult, CtxChange, ErrorInfo
 
 
 def ran(block: int = 1, outcome: str = "ok", **fields: Any) -> BlockResult:
@@ -56,8 +56,12 @@ def test_the_whole_message() -> None:
     ("outcome", "state", "words"),
     [
         ("interrupted", "kept", "was interrupted before its end. The variables that it had set"),
-        ("killed", "rolled_back", "used too much. All variables are as they were before it."),
-        ("killed", "lost", "All variables are lost, and no more blocks can run."),
+        ("killed", "rolled_back", "was killed. All variables are as they were before it."),
+        (
+            "killed",
+            "lost",
+            "All variables, functions and imports are lost: the next block starts without any.",
+        ),
         ("exited", "kept", "Block 1 ended the interpreter."),
     ],
 )

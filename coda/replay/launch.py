@@ -1,0 +1,138 @@
+"""Starts a worker that replays: on a private copy, kept in by the kernel, as the run's log tells it.
+
+Guarantee: a worker that nothing keeps in is not started unless the caller trusts the trace, and what keeps it
+in is named. A worker that is to go on for real afterwards (`Live`) is kept from the real workspace by its
+mounts alone, and can leave them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from coda.errors import UsageError
+from coda.log import RunStarted, ToolDeclared, Trace, is_own
+from coda.replay.private import PrivateCopy
+from coda.runtime import MAX_BLOB_BYTES, Configure, Engine
+
+
+class Live(NamedTuple):
+    """What a worker must know that goes on for real after its replay."""
+
+    env: Mapping[str, str]
+    origin_ns: int
+    memory_bytes: int | None
+
+
+class Launched(NamedTuple):
+    """A worker, and what keeps it in."""
+
+    engine: Engine
+    layers: list[str]
+    notes: list[str]
+
+
+def launch(
+    trace: Trace,
+    copy: PrivateCopy,
+    tools: Iterable[ToolDeclared],
+    *,
+    trust: bool,
+    live: Live | None = None,
+    number: int = 0,
+) -> Launched:
+    """Starts a worker.
+
+    Args:
+        trace: the run.
+        copy: what it sees as the workspace.
+        tools: that are bound in it.
+        trust: start it even where mounts are refused and the trace is not the user's own.
+        live: it is to go on for real.
+        number: how many workers the run had before this one.
+
+    Raises:
+        UsageError: the system does not let it be kept in.
+        SandboxError: it did not start.
+    """
+    told = list(tools)
+    engine = _start(trace, copy, told, "returnable" if live is not None else "namespaces", live, number)
+    notes: list[str] = []
+    if "mount" not in engine.ready.layers:
+        engine.close()
+        notes += engine.ready.problems
+        if live is not None:
+            raise UsageError(f"this system does not let coda keep a replay from the workspace: {_why(notes)}")
+        if not trust and not is_own(trace):
+            raise UsageError(
+                f"this system does not let coda isolate a replay ({_why(notes)}); and no key of yours "
+                "vouches for this trace: say --trust to run its code without the kernel's protection"
+            )
+        engine = _start(trace, copy, told, "fence", None, number)
+    notes += engine.ready.problems
+    notes += [f"{path}, outside of the workspace, is not there any more" for path in copy.missing]
+    return Launched(engine, list(engine.ready.layers), notes)
+
+
+def _why(notes: list[str]) -> str:
+    return "; ".join(notes) or "no namespaces"
+
+
+def _start(
+    trace: Trace, copy: PrivateCopy, tools: list[ToolDeclared], isolate: str, live: Live | None, number: int
+) -> Engine:
+    started = trace.started
+    mounted = isolate != "fence"
+    root = started.root if mounted else str(copy.folder)
+    configure = Configure(
+        mode="replay",
+        kind=started.kind,
+        level=started.level,
+        value_limit=started.value_limit,
+        random_seed=started.random_seed + number,
+        root=root,
+        cwd=started.cwd if mounted else _moved(started.cwd, started.root, root),
+        argv=list(started.argv) or [""],
+        main=started.main,
+        module=started.module,
+        path=_import_path(started, root),
+        tools=[{"name": tool.name, "signature": tool.signature, "doc": tool.doc} for tool in tools],
+        env=_environment(trace) if live is None else dict(live.env),
+        tty=list(started.tty),
+        encoding=started.encoding,
+        closed=list(started.closed),
+        origin_ns=0 if live is None else live.origin_ns,
+        max_blob_bytes=MAX_BLOB_BYTES,
+        isolate=isolate,
+        mounts=copy.mounts() if mounted else [],
+        writable=copy.writable(mounted=mounted),
+        memory_bytes=None if live is None else live.memory_bytes,
+    )
+    return Engine(configure, hash_seed=started.hash_seed)
+
+
+def _import_path(started: RunStarted, root: str) -> list[str]:
+    if started.kind != "exec":
+        return [root]
+    if started.path is not None:
+        return list(started.path)
+    if started.module is not None:
+        return [started.cwd]
+    return [os.path.dirname(os.path.realpath(started.main or "."))]
+
+
+def _environment(trace: Trace) -> dict[str, str]:
+    """The recorded names; values where they were read, and of those that C code reads."""
+    env = dict.fromkeys(trace.started.env, "")
+    for event in trace.events(types={"effect"}):
+        if event.name == "env" and isinstance(event.value, (list, tuple)):
+            key, value = event.value
+            if isinstance(key, str) and isinstance(value, str) and not env.get(key):
+                env[key] = value
+    env.update(trace.started.locale)
+    return env
+
+
+def _moved(path: str, root: str, to: str) -> str:
+    return to + path[len(root) :] if path == root or path.startswith(root + os.sep) else to

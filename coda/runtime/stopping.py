@@ -1,0 +1,90 @@
+"""How the host ends a block that must not go on: it asks, then it signals, then it kills.
+
+Guarantee: whatever agent code does, the block has ended when the last deadline has passed. Only the first
+step, an exception before a statement, can be found again by a replay, so only after that one is the worker
+kept. (`max(iter(int, 1))` holds the interpreter's lock in C and can be ended by nothing but the last.)
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+TIMED_OUT = 124
+"""Exit status of what was stopped at its time limit, as of timeout(1)."""
+HOOK_SECONDS = 0.25
+"""A block that reaches no statement in this time is signalled: it waits, or computes in C or in a library."""
+GRACE_SECONDS = 1.0
+"""What `finally` and `except` of an interrupted block may take, before it is killed."""
+
+Ask = Callable[[str], None]
+
+
+class Stopping:
+    """One block, and how far the host has gone to end it.
+
+    Args:
+        ask: tells the worker to raise an exception, with this message, before its next statement.
+        signal: sends SIGINT.
+        has_hooks: statements have hooks (not at level `effects`).
+        timeout_s: wall time of the block; None: no limit.
+    """
+
+    def __init__(
+        self, *, ask: Ask, signal: Callable[[], None], has_hooks: bool, timeout_s: float | None
+    ) -> None:
+        self._ask = ask
+        self._signal = signal
+        self._has_hooks = has_hooks
+        self.deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        self.step = "running"
+        """`running`, `asked`, `placed` (a statement was interrupted) or `signalled`."""
+        self.kind = "KeyboardInterrupt"
+        self.reason = ""
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the next step is due; None: there is none."""
+        return None if self.deadline == math.inf else max(0.0, self.deadline - time.monotonic())
+
+    def begin(self, reason: str, kind: str) -> None:
+        """The block is to end, for this reason; asking twice changes nothing."""
+        if self.step != "running":
+            return
+        self.reason, self.kind = reason, kind
+        if self._has_hooks:
+            self.step = "asked"
+            self.deadline = time.monotonic() + HOOK_SECONDS
+            self._ask(reason)
+        else:
+            self._send_signal()
+
+    def go_on(self) -> bool:
+        """The deadline has passed: takes the next step; False when nothing is left but to kill."""
+        if self.step == "asked":
+            self._send_signal()
+            return True
+        return False
+
+    def placed(self) -> None:
+        """The worker says that a statement was interrupted: what follows is the block's own cleaning up."""
+        if self.step in ("asked", "signalled"):  # it may have been said before the signal was sent
+            self.step = "placed"
+            self.deadline = time.monotonic() + GRACE_SECONDS
+
+    def _send_signal(self) -> None:
+        self.step = "signalled"
+        self.deadline = time.monotonic() + GRACE_SECONDS
+        self._signal()
+
+    @property
+    def code(self) -> int | None:
+        """Exit status of a program that is ended so; None when a person ended it."""
+        return None if self.kind == "KeyboardInterrupt" else TIMED_OUT
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The exception of a block that did not live to raise one."""
+        return {"type": self.kind, "mro": [self.kind], "message": self.reason, "args": [], "traceback": ""}
