@@ -49,6 +49,7 @@ VERBS: dict[str, str] = {
     "serve": "Serve the recorded runs over HTTP.",
     "view": "Step through a trace in the terminal.",
     "config": "Show the settings in force, and where each comes from.",
+    "doctor": "Tell what works on this machine, and how to get more.",
 }
 
 YES, NO, TROUBLE, DIVERGED, FAILED, INTERRUPTED, PIPE_GONE = 0, 1, 2, 3, 125, 130, 141

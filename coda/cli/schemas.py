@@ -25,7 +25,7 @@ from coda.cli.serve import Serving
 from coda.forking import Diff
 from coda.log import CODES, TYPES, Report, RunInfo
 from coda.query import Chain, Group, Hit
-from coda.replay import State
+from coda.replay import Health, State
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCE = "#/$defs/{name}"
@@ -89,6 +89,7 @@ def answers() -> dict[str, Answer]:
         "check": Answer(Report),
         "config": Answer(ConfigAnswer),
         "diff": Answer(Diff),
+        "doctor": Answer(Health),
         "error": Answer(ErrorAnswer),
         "export": Answer(ExportAnswer),
         "fork": Answer(ForkAnswer),

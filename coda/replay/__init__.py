@@ -3,6 +3,7 @@
 from coda.replay.answering import Answering
 from coda.replay.children import POPEN, Exchanges
 from coda.replay.compare import Matcher
+from coda.replay.health import Health, examine
 from coda.replay.library import Agent, Sandbox
 from coda.replay.private import PrivateCopy
 from coda.replay.restoring import ReplayRestorer
@@ -27,6 +28,7 @@ __all__ = [
     "BlockTape",
     "Exchanges",
     "Frame",
+    "Health",
     "Matcher",
     "PrivateCopy",
     "ReplayRestorer",
@@ -38,6 +40,7 @@ __all__ = [
     "block_tapes",
     "count_of",
     "counted",
+    "examine",
     "feed_of",
     "is_workers",
     "replay",

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import _posixsubprocess
+import _socket
 import ctypes
 import errno
 import gc
 import json
 import os
-import socket
 import sqlite3
 import struct
 import sys
@@ -156,7 +156,7 @@ def past_the_hook(place: str) -> None:
     attempt("open", lambda: open(f"{place}/new", "w"))
     attempt("remove", lambda: os.remove(f"{place}/old"))
     attempt("sqlite", lambda: sqlite3.connect(f"{place}/new.db").execute("create table t (x)"))
-    attempt("unix socket", lambda: socket.socket(socket.AF_UNIX).connect(f"{place}/socket"))
+    attempt("unix socket", lambda: _socket.socket(1, 1).connect(f"{place}/socket"))
     arguments: list[Any] = [
         [b"true"], (b"/bin/true",), True, (), None, None, -1, -1, -1, -1, -1, -1, *os.pipe(),
         False, False, -1, None, None, None, -1, None,

@@ -62,6 +62,7 @@ def test_every_verb_that_ends_by_itself_has_an_example() -> None:
     shown = {next(word for word in example.command.split() if word in VERBS) for example in examples()}
     assert shown == {
         "exec", "run", "log", "check", "runs", "replay", "state", "fork", "diff", "query", "export", "config",
+        "doctor",
     }  # fmt: skip
 
 

@@ -87,9 +87,9 @@ REFUSED = (
 )
 
 
-def replay_under(shell: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """`coda replay --json` under other rights; skips where this system does not let us set them up."""
-    command = [sys.executable, "-m", "coda", "replay", "--json", *map(str, arguments)]
+def run_under(shell: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """`coda` under other rights; skips where this system does not let us set them up."""
+    command = [sys.executable, "-m", "coda", *map(str, arguments)]
     if subprocess.run(["sh", "-c", shell, "sh", "true"], capture_output=True, check=False).returncode:
         pytest.skip("no user namespaces to make such a user with")
     return subprocess.run(
@@ -102,7 +102,7 @@ def replay_under(shell: str, *arguments: str | Path) -> subprocess.CompletedProc
 def test_an_ordinary_user_is_isolated_too(tmp_path: Path) -> None:
     """Every layer holds without any privilege."""
     trace = record("print(sum(range(10)))\n", tmp_path)
-    done = replay_under(ORDINARY, trace)
+    done = run_under(ORDINARY, "replay", "--json", trace)
     assert done.returncode == 0, done.stderr
     assert set(json.loads(done.stdout)["layers"]) >= LAYERS_OF_KERNEL
 
@@ -112,16 +112,16 @@ def test_where_namespaces_are_refused_the_user_decides(
 ) -> None:
     """Refused in one sentence; with `--trust` the fences that need no namespace hold, and are named."""
     trace = record("print(sum(range(10)))\n", tmp_path)
-    own = replay_under(REFUSED, trace)  # one's own key vouches for it
+    own = run_under(REFUSED, "replay", "--json", trace)  # one's own key vouches for it
     assert own.returncode == 0, own.stderr
     assert json.loads(own.stdout)["isolation"] == "partial"
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "of another user"))
-    refused = replay_under(REFUSED, trace)
+    refused = run_under(REFUSED, "replay", "--json", trace)
     assert refused.returncode == 2
     message = json.loads(refused.stdout)["error"]["message"]
     assert "namespaces refused" in message
     assert "--trust" in message
-    trusted = replay_under(REFUSED, trace, "--trust")
+    trusted = run_under(REFUSED, "replay", "--json", trace, "--trust")
     assert trusted.returncode == 0, trusted.stderr
     verdict = json.loads(trusted.stdout)
     assert verdict["isolation"] == "partial"
