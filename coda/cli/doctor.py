@@ -14,8 +14,8 @@ _ADVICE = {
     "mount": "user namespaces are refused: `sysctl user.max_user_namespaces`, and on some distributions "
     "`kernel.unprivileged_userns_clone` or `kernel.apparmor_restrict_unprivileged_userns`; in a container, a "
     "profile that allows unshare and mount",
-    "landlock": "this kernel has no Landlock (5.13 and newer have it; `lsm=` on the kernel's command line must "
-    "name it): recorded code could write into named pipes of others",
+    "landlock": "this kernel has no Landlock (5.13 and newer have it; `lsm=` on the kernel's command line "
+    "must name it): recorded code could write into named pipes of others",
     "system-calls": "no filter of system calls: its numbers are known for x86_64 and aarch64, and the kernel "
     "must have seccomp",
     "devices": "no /dev of its own could be mounted: recorded code of root could open a disk",
@@ -52,8 +52,8 @@ def _print(printer: Printer, health: Health) -> None:
             printer.line(f"  {layer:<9} {_ADVICE[layer]}")
     if health.missing and not sys.platform.startswith("linux"):
         printer.line("  because   only Linux has the fences that coda knows")
-    order = (
-        "the same in each worker" if health.addresses_fixed else "random: sets of objects may change order"
+    fixed = "the same in each worker"
+    printer.line(
+        f"addresses   {fixed if health.addresses_fixed else 'random: sets of objects may change order'}"
     )
-    printer.line(f"addresses   {order}")
     printer.line("children    their output and files are recorded; what they read themselves is not seen")

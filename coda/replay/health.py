@@ -17,7 +17,7 @@ import coda
 from coda.errors import CodaError
 from coda.log import open_trace
 from coda.replay.session import LAYERS_OF_KERNEL
-from coda.replay.state import replay
+from coda.replay.state import Verdict, replay
 from coda.runtime import Sandbox
 
 _BLOCK = """\
@@ -62,7 +62,8 @@ def examine() -> Health:
     Cost: about a second.
     """
     recording = failed = None
-    isolation, layers, notes, fixed = "none", (), (), False
+    verdict: Verdict | None = None
+    fixed = False
     with tempfile.TemporaryDirectory(prefix="coda-doctor-") as name:
         folder = Path(name)
         (folder / "work").mkdir()
@@ -83,7 +84,7 @@ def examine() -> Health:
                 failed = str(error)
             else:
                 failed = None if verdict.diverged is None else str(verdict.diverged)
-                isolation, layers, notes = verdict.isolation, verdict.layers, verdict.notes
+    layers = verdict.layers if verdict is not None else ()
     return Health(
         coda=coda.__version__,
         python=platform.python_version(),
@@ -91,9 +92,9 @@ def examine() -> Health:
         platform=f"{sys.platform}-{platform.machine()}",
         recording=recording,
         replay=failed if recording is None else "nothing was recorded",
-        isolation=isolation,
+        isolation=verdict.isolation if verdict is not None else "none",
         layers=layers,
         missing=tuple(sorted(LAYERS_OF_KERNEL - set(layers))),
-        problems=notes,
+        problems=verdict.notes if verdict is not None else (),
         addresses_fixed=fixed,
     )
