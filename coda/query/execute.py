@@ -150,9 +150,10 @@ class Result:
             # A certain hit answers the question; without one, "no" would be a guess.
             said = self._notes if certain else self._incomplete
             mark = "also possible" if certain else "incomplete"
+            names = "command names" if scan.possible == 1 else "commands name"
             said.append(
-                f"{mark}: {scan.possible:,} commands in run {trace.run} name such a file, and what a command"
-                " reads itself is not recorded; `run` lists commands"
+                f"{mark}: in run {trace.run} {scan.possible:,} {names} such a file, and what a command reads"
+                " itself is not recorded; `run` lists commands"
             )
         if self.query.verb == "import" and not certain and trace.started.level == "effects":
             self._incomplete.append(

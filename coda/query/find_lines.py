@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 from coda.log import BlockFinished, Elided, Lines, UnitInfo, entry_values
+from coda.query.globs import Matcher, text_glob
 from coda.query.hits import Hit
 from coda.query.order import Pending
 from coda.query.scan import Scan, shown
@@ -153,13 +154,19 @@ class _Store:
         self.open: list[int] = []
 
 
+def _target_test(scan: Scan) -> Matcher:
+    """Gives the test for a target: in `rows[][]` the brackets mean items, not a set of characters."""
+    pattern = scan.query.pattern
+    return text_glob(pattern.text.replace("[]", "[[]]") if pattern is not None else "*")
+
+
 class _Sets:
     """Pairs the starts of statements with the values that they bound."""
 
     def __init__(self, scan: Scan) -> None:
         self.scan = scan
         self.walk = Walk(scan.trace)
-        self.match = scan.text_test()
+        self.match = _target_test(scan)
         started = scan.trace.started
         self.value_limit = started.value_limit if started.level == "values" else 0
         self.stores: dict[int, list[_Store]] = {}

@@ -22,6 +22,7 @@ from coda.query.known import IMMUTABLE
 from coda.query.pending import Pending
 from coda.query.scopes import Declared, declared_in
 from coda.query.trees import Definition, Unit, unit_trees
+from coda.query.walk import LOOPS
 
 NEVER = 1 << 62
 _ATOMS = frozenset(
@@ -278,7 +279,8 @@ class Shadow:
         kept = self.frames.values.get((entry, name))
         if not kept:
             return None
-        if len(kept) > 1 and self.frames.full(entry, name):
+        loops = len(kept) > 1 or self.frames.static(self.frames.ids[entry]).kind in LOOPS
+        if loops and self.frames.full(entry, name):
             return None  # a loop went on, and what it bound then was not kept
         types = {type_of(value) for _, value in kept}
         return types.pop() if len(types) == 1 else None

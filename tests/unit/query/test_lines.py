@@ -255,3 +255,11 @@ def test_an_import_that_failed_is_none(tmp_path: Path) -> None:
     assert [hit.what for hit in ask("import", trace)[0]] == ["os"]
     trace = record(tmp_path / "lines.jsonl", source, level="lines")
     assert [hit.what for hit in ask("import os", trace)[0]] == ["os"]
+
+
+def test_brackets_in_a_target_mean_items(tmp_path: Path) -> None:
+    trace = record(tmp_path / "t.jsonl", "rows = [{}]\nrows[0]['n'] = 4\nrows[0] = 5\n")
+    for pattern, values in (("rows[][]", [4]), ("rows[]", [5]), ("rows*", None), ("*[]", [4, 5])):
+        rows = [hit for hit in query(f"set {pattern}", [trace]).rows if isinstance(hit, Hit)]
+        found = [row.fields["value"] for row in rows]
+        assert found[-2:] == (values or [4, 5]), pattern
