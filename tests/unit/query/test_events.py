@@ -221,10 +221,10 @@ def test_what_a_command_may_have_read_is_not_called_a_no(tmp_path: Path) -> None
         tmp_path / "t.jsonl", [shell, child, FileRead(path="b.env"), ToolCalled(name="x", args=("a.env",))]
     )
     for text, rows, said, unsaid in (
-        ("read a.env", 0, "incomplete: 1 commands", ""),
-        ("read b.env", 1, "", "also possible: 1 commands"),
+        ("read a.env", 0, "1 command names", ""),
+        ("read b.env", 1, "", "1 command names"),
         ("read other.env", 0, "", ""),
-        ("read ?.env", 1, "", "also possible: 2 commands"),
+        ("read ?.env", 1, "", "2 commands name"),
     ):
         answer = query(text, [trace])
         assert len(list(answer.rows)) == rows
