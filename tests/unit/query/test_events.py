@@ -228,9 +228,9 @@ def test_what_a_command_may_have_read_is_not_called_a_no(tmp_path: Path) -> None
     ):
         answer = query(text, [trace])
         assert len(list(answer.rows)) == rows
-        assert "".join(answer.incomplete).startswith(said)
+        assert said in "".join(answer.incomplete)
         assert bool(answer.incomplete) is bool(said)
-        assert "".join(answer.notes).startswith(unsaid)
+        assert unsaid in "".join(answer.notes)
         assert bool(answer.notes) is bool(unsaid)
 
 
