@@ -61,6 +61,7 @@ def command(trace: str, otlp: str | None, line_spans: str, dry_run: bool, as_jso
     if otlp is None and not dry_run:
         raise UsageError("say where to send the spans: --otlp http://HOST:4318 (or --dry-run).")
     opened = open_trace(trace)
+    opened.verify_seals()  # spans of a log that was changed would be as believable as any
     opted_in = content_opted_in(os.environ)
     printer = Printer()
     if opened.torn is not None:

@@ -23,7 +23,8 @@ COOKIE = "coda_token"
 _OPEN = ("/", "/session", "/health")
 _SECURITY = (
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    # Not "no-referrer": a browser then sends the page's own form with the origin "null", which is refused.
+    (b"referrer-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
     (b"x-frame-options", b"DENY"),
 )

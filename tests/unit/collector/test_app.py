@@ -199,6 +199,9 @@ def test_health_tells_nothing_about_runs(client: TestClient) -> None:
 def test_the_page_asks_for_the_token_and_then_lists_runs(client: TestClient) -> None:
     before = client.get("/")
     assert RUN not in before.text
+    # With "no-referrer" a browser sends this very form with the origin "null", which is refused.
+    assert before.headers["referrer-policy"] == "same-origin"
+    assert client.post("/session", data={"token": TOKEN}, headers={"Origin": "null"}).status_code == 403
     wrong = client.post("/session", data={"token": "nope"})
     assert (wrong.status_code, "not the token" in wrong.text) == (401, True)
     answer = client.post("/session", data={"token": TOKEN}, follow_redirects=False)

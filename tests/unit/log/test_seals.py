@@ -91,6 +91,8 @@ def test_log_query_and_why_say_that_a_record_was_changed(tmp_path: Path, coda: R
     assert "damaged or was changed: the seal at byte" in rows.err
     assert coda("log", "t.jsonl", "--type", "run.started").status == 2
     assert coda("log", "t.jsonl", "--follow").status == 2
+    assert coda("export", "t.jsonl", "--dry-run").status == 2
+    assert coda("export", "good.jsonl", "--dry-run").status == 0
     assert coda("log", "good.jsonl").err == ""
     for question in ("set limit", "read *.env", "set limit | first 1", "line | count", "why total"):
         assert coda("query", question, "good.jsonl").status in (0, 1)
