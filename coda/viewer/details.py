@@ -15,6 +15,7 @@ from coda.viewer.ledger import Known, Printed, Snapshot
 from coda.viewer.moments import Moment, Unit
 from coda.viewer.panes import (
     Variables,
+    by_recency,
     call_lines,
     changed,
     ctx_lines,
@@ -80,7 +81,8 @@ class Details:
     def variables(self) -> Variables | None:
         """The variables at the position: replayed ones when they are there, else recorded ones."""
         if self.rebuilt is not None and self.rebuilt.seq == self.seq and self.rebuilt.variables is not None:
-            return self.rebuilt.variables
+            known = self.snapshot if self.snapshot is not None and self.snapshot.seq == self.seq else None
+            return by_recency(self.rebuilt.variables, known)
         if self.snapshot is not None and self.snapshot.seq == self.seq:
             return recorded(self.snapshot, self.function)
         return None

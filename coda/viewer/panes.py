@@ -37,6 +37,10 @@ VALUE_CELLS = 2000
 """Cells of one value in a tab; the widget wraps them."""
 
 
+_LIST_CELLS = 300
+"""Cells of one value in the list of variables, where others must be seen too."""
+
+
 class Variable(NamedTuple):
     """A name and its value as text."""
 
@@ -74,6 +78,19 @@ def recorded(snapshot: Snapshot, function: str) -> Variables:
         (here if known.function else module).append(item)
     note = "" if snapshot.complete else "values were not recorded for every line"
     return Variables("recorded", function, tuple(here), tuple(module), note)
+
+
+def by_recency(variables: Variables, snapshot: Snapshot | None) -> Variables:
+    """Orders variables as `recorded` does: last bound first; what the log does not tell of comes after."""
+    known = reversed(snapshot.names) if snapshot is not None else ()
+    place = {(item.function, item.name): number for number, item in enumerate(known)}
+
+    def ordered(items: tuple[Variable, ...]) -> tuple[Variable, ...]:
+        # A namespace lists its names in the order in which they first came.
+        newest_first = items[::-1]
+        return tuple(sorted(newest_first, key=lambda v: place.get((v.function, v.name), len(place))))
+
+    return variables._replace(locals=ordered(variables.locals), globals=ordered(variables.globals))
 
 
 _PLAIN = frozenset({"int", "str", "float", "bool", "list", "dict", "tuple", "set", "bytes", "NoneType"})
@@ -127,7 +144,7 @@ def _variables(items: Sequence[Variable], marked: frozenset[tuple[str, str]]) ->
         line = [
             Span("● " if new else "  ", "changed"),
             Span(f"{clean(item.name):<{width}} ", "changed" if new else "name"),
-            Span(item.text, "faint" if item.mark else "value"),
+            Span(cut(item.text, _LIST_CELLS), "faint" if item.mark else "value"),
         ]
         if item.kind and item.kind not in _PLAIN and item.kind not in item.text:
             line.append(Span(f"  {item.kind}", "faint"))

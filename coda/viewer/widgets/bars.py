@@ -50,8 +50,9 @@ class TabStrip(LineView, can_focus=False, inherit_bindings=False):
         full = [(tab, f" {number} {name} ") for number, (tab, name) in enumerate(self._names, 1)]
         named = [(tab, f" {name} ") for tab, name in self._names]
         short = [(tab, f" {_SHORT.get(name, name)} ") for tab, name in self._names]
-        widths = [(sum(len(text) for _, text in pieces), pieces) for pieces in (full, named, short)]
-        return next((pieces for size, pieces in widths if size <= width), short)
+        close = [(tab, f" {_SHORT.get(name, name)}") for tab, name in self._names]
+        widths = [(sum(len(text) for _, text in pieces), pieces) for pieces in (full, named, short, close)]
+        return next((pieces for size, pieces in widths if size <= width), close)
 
     def render_line(self, y: int) -> Strip:
         """Draws the strip."""

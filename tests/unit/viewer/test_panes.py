@@ -6,7 +6,7 @@ from rich.cells import cell_len
 
 from coda.viewer.details import TABS, Details
 from coda.viewer.ledger import Known, Printed, Snapshot
-from coda.viewer.panes import changed, output_lines, recorded, variable_lines
+from coda.viewer.panes import Variable, Variables, by_recency, changed, output_lines, recorded, variable_lines
 from coda.viewer.session import Session
 from coda.viewer.source import colour, highlight, line_hits, source_row
 from coda.viewer.text import Span, clean, duration, fit, plain, shown, width_of, wrap
@@ -41,6 +41,16 @@ def test_variables_say_where_they_come_from_and_what_changed() -> None:
     assert lines[0] == "recorded"
     assert "● b 3" in lines
     assert "  a 1" in lines
+
+
+def test_replayed_variables_stand_as_the_recorded_ones_and_leave_room_for_others() -> None:
+    names = ("old", "unseen", "a", "b")  # a namespace gives the oldest name first
+    replayed = Variables("replayed", "", (), tuple(Variable(name, "", "x" * 2000) for name in names))
+    ordered = by_recency(replayed, snapshot(old=1, b=2, a=3))
+    assert [item.name for item in ordered.globals] == ["a", "b", "old", "unseen"]
+    assert [item.name for item in by_recency(replayed, None).globals] == ["b", "a", "unseen", "old"]
+    rows = [plain(line) for line in variable_lines(ordered, frozenset(), ()) if "xxx" in plain(line)]
+    assert all(len(row) < 400 and row.endswith("…") for row in rows)
 
 
 def test_output_joins_what_was_printed_in_pieces() -> None:
