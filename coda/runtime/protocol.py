@@ -286,6 +286,7 @@ class Channel:
         # Kept here: agent code may replace what the modules hold.
         self._read = os.read
         self._write = os.write
+        self._close = os.close
 
     def send(self, message: _Message, *, spell: bool = True) -> None:
         """Writes one whole frame.
@@ -356,6 +357,6 @@ class Channel:
         """Closes both ends."""
         for fd in (self.read_fd, self.write_fd):
             try:
-                os.close(fd)
+                self._close(fd)
             except OSError:
                 pass

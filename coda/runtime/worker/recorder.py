@@ -30,7 +30,10 @@ _COALESCE_CHARS = 4096
 _exit, _getppid = os._exit, os.getppid  # the agent's own are others
 _CHUNK_ENTRIES = 1 << 14
 # More than this waiting to be sent, and agent code waits too: the buffer's memory is bounded.
-_THROTTLE_ENTRIES = 1 << 21
+_THROTTLE_ENTRIES = 1 << 20
+_WATCH_SECONDS = 0.02
+_TAKEN_ENTRIES = 1 << 18
+_HELD_CHARS = 4 << 20
 # Containers made since the last collection after which the flusher asks for one.
 _COLLECT_AFTER = 300_000
 
@@ -96,6 +99,14 @@ class Recorder:
         """Starts the thread that sends what has gathered: every 3 ms, in a hot loop every one."""
         os.register_at_fork(after_in_child=self.detach)
         _thread.start_new_thread(self._flush_forever, ())
+        _thread.start_new_thread(self._watch_forever, ())
+
+    def _watch_forever(self) -> None:
+        """Makes agent code wait while the flusher waits for a host that does not read."""
+        self.exempt.add(self._get_ident())
+        while not self._stop:
+            self._sleep(_WATCH_SECONDS if self._running else _IDLE_SECONDS)
+            self._throttle()
 
     def _flush_forever(self) -> None:
         self.exempt.add(self._get_ident())
@@ -112,8 +123,7 @@ class Recorder:
                 _exit(70)  # the host is gone: a loop in agent code must not outlive it
             try:
                 if self.lines:
-                    if len(self.lines) > _THROTTLE_ENTRIES and type(self.lines) is Buffer:
-                        self.lines.__class__ = self._throttle_class
+                    self._throttle()
                     self.drain()
                     if type(self.lines) is self._throttle_class and len(self.lines) < _THROTTLE_ENTRIES:
                         self.lines.__class__ = Buffer
@@ -123,6 +133,10 @@ class Recorder:
                 _exit(70)
             except Exception:  # noqa: BLE001
                 self.dropped += 1  # counted, and told in run.finished: a recorder must not end the program
+
+    def _throttle(self) -> None:
+        if len(self.lines) > _THROTTLE_ENTRIES and type(self.lines) is Buffer:
+            self.lines.__class__ = self._throttle_class
 
     def _ask_for_collection(self) -> None:
         if self.level == "effects":
@@ -202,17 +216,24 @@ class Recorder:
                     values[-1] = last + text
                     return
             self.code(code, text)
+            self._held_chars += len(text)
+            if self._held_chars > _HELD_CHARS:
+                self.drain()  # few entries may be much text: whoever writes it waits until it is taken
 
     def drain(self) -> None:
         """Sends what has gathered in the buffers."""
         with self._lock:
             lines, values = self.lines, self.values
+            self._held_chars = 0
             # Pieces that stay in the caches of the processor, but one call of the system for all: with
             # each call another thread takes the interpreter's lock, and keeps it for a while.
             pieces = []
-            for size in _sizes(len(lines)):
-                pieces.append(pack(lines[:size]))
-                del lines[:size]
+            for size in _sizes(len(lines), _TAKEN_ENTRIES):
+                taken = lines[:size]
+                del lines[:size]  # moves all that is behind it: not once for each small piece of a backlog
+                pieces += [
+                    pack(taken[start : start + _CHUNK_ENTRIES]) for start in range(0, size, _CHUNK_ENTRIES)
+                ]
             vals = values[:]
             del values[: len(vals)]
             if pieces or vals:
@@ -295,10 +316,10 @@ class _Sink(Channel):
         raise EOFError
 
 
-def _sizes(total: int) -> Iterator[int]:
+def _sizes(total: int, most: int) -> Iterator[int]:
     """Cuts a number of entries into pieces."""
-    for start in range(0, total, _CHUNK_ENTRIES):
-        yield min(_CHUNK_ENTRIES, total - start)
+    for start in range(0, total, most):
+        yield min(most, total - start)
 
 
 def _unexpected(message: Any) -> None:
