@@ -50,7 +50,7 @@ from coda.runtime.worker.tls import Tls
 from coda.runtime.worker.units import Units
 
 _SWITCH_SECONDS = 0.001
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 32 << 20
 _FIRST_BYTES = 2 << 20
 _PAGE_BYTES = 4096
@@ -281,15 +281,11 @@ def _command_line(config: Configure) -> list[str]:
 
 
 def _keep_memory() -> None:
-    """Lets the C library keep what it freed: buffers that grow and go again and again cost no page faults.
-
-    In one place: the buffers grow in whichever thread appends, and each would keep as much for itself.
-    """
+    """Lets the C library keep what it freed: buffers that grow and go again and again cost no page faults."""
     try:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
         libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
-        libc.mallopt(_M_ARENA_MAX, 1)
         # And let it have the first of them now, in one call instead of a fault for each page.
         libc.malloc.restype = ctypes.c_void_p
         place = libc.malloc(_FIRST_BYTES)
