@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from coda.log import open_trace
     from coda.query import query
     from coda.replay import replay
-    from coda.runtime import Agent, Sandbox, ScriptedLLM, tool
+    from coda.runtime import Agent, Limits, Sandbox, ScriptedLLM, tool
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Agent",
     "Config",
+    "Limits",
     "Sandbox",
     "ScriptedLLM",
     "__version__",
@@ -44,6 +45,7 @@ __all__ = [
 _HOMES = {
     "Agent": "coda.replay",
     "Config": "coda.config",
+    "Limits": "coda.runtime",
     "Sandbox": "coda.replay",
     "ScriptedLLM": "coda.runtime",
     "fork": "coda.forking",

@@ -58,6 +58,7 @@ from coda.replay import Exchanges, Session, counted, whole_run
 from coda.runtime import (
     Done,
     FileAccess,
+    Limits,
     Outcome,
     Prepare,
     Primitives,
@@ -369,7 +370,9 @@ class _Fork:
         done: Done | None = None
         if session.stopped is not None and session.block is not None:
             number = session.block.started.block
-            heard = session.engine.resume(self.boundary, live_at=self._wall_ns(), block=number)
+            heard = session.engine.resume(
+                self.boundary, live_at=self._wall_ns(), limits=self._limits(), block=number
+            )
             done = _done(heard)
             self._finish(session.block.started.block, done)
             for record in rest:  # the parent's own way through this block
@@ -450,7 +453,7 @@ class _Fork:
                 program=is_program,
                 last=is_program and recorded.block == session.last_block,
             )
-            done = _done(session.engine.run(run, self.boundary))
+            done = _done(session.engine.run(run, self.boundary, limits=self._limits()))
         self._finish(recorded.block, done)
         return done
 
@@ -475,6 +478,11 @@ class _Fork:
             )
         )
         self.recording.block = None
+
+    def _limits(self) -> Limits:
+        """The parent's: what ran for ever there might do so here."""
+        found = self.session.started.limits
+        return Limits(wall_s=found.get("wall_s"), cpu_s=found.get("cpu_s"))
 
     def _program_ended(self, done: Done) -> bool:
         return done.broken or (self.session.started.kind == "exec" and done.outcome != "ok")

@@ -64,6 +64,8 @@ class RunStarted(Event, tag="run.started", frozen=True, kw_only=True):
     """Which of the program's descriptors 0, 1 and 2 were closed."""
     path: tuple[str, ...] | None = None
     """What a program's import path begins with; null in traces of before it was recorded."""
+    limits: dict[str, float] = msgspec.field(default_factory=dict)
+    """What blocks may use: `wall_s`, `cpu_s`, `memory_bytes`, `processes`, `output_bytes` ..."""
     task: str | None = None
     model: str | None = None
     traceparent: str | None = None

@@ -1,28 +1,22 @@
 """Starts a worker that replays: on a private copy, kept in by the kernel, as the run's log tells it.
 
 Guarantee: a worker that nothing keeps in is not started unless the caller trusts the trace, and what keeps it
-in is named. A worker that is to go on for real afterwards (`Live`) is kept from the real workspace by its
+in is named. A worker that is to go on for real afterwards (`live`) is kept from the real workspace by its
 mounts alone, and can leave them.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
+
+import msgspec
 
 from coda.errors import UsageError
 from coda.log import RunStarted, ToolDeclared, Trace, is_own
 from coda.replay.private import PrivateCopy
 from coda.runtime import MAX_BLOB_BYTES, Configure, Engine
-
-
-class Live(NamedTuple):
-    """What a worker must know that goes on for real after its replay."""
-
-    env: Mapping[str, str]
-    origin_ns: int
-    memory_bytes: int | None
 
 
 class Launched(NamedTuple):
@@ -39,7 +33,7 @@ def launch(
     tools: Iterable[ToolDeclared],
     *,
     trust: bool,
-    live: Live | None = None,
+    live: Configure | None = None,
     number: int = 0,
 ) -> Launched:
     """Starts a worker.
@@ -49,7 +43,7 @@ def launch(
         copy: what it sees as the workspace.
         tools: that are bound in it.
         trust: start it even where mounts are refused and the trace is not the user's own.
-        live: it is to go on for real.
+        live: what a worker is told that goes on for real.
         number: how many workers the run had before this one.
 
     Raises:
@@ -80,17 +74,36 @@ def _why(notes: list[str]) -> str:
 
 
 def _start(
-    trace: Trace, copy: PrivateCopy, tools: list[ToolDeclared], isolate: str, live: Live | None, number: int
+    trace: Trace,
+    copy: PrivateCopy,
+    tools: list[ToolDeclared],
+    isolate: str,
+    live: Configure | None,
+    number: int,
 ) -> Engine:
     started = trace.started
     mounted = isolate != "fence"
+    configure = live if live is not None else _configure(trace, copy, tools, mounted=mounted)
+    configure = msgspec.structs.replace(
+        configure,
+        mode="replay",
+        random_seed=started.random_seed + number,
+        isolate=isolate,
+        mounts=copy.mounts() if mounted else [],
+        writable=copy.writable(mounted=mounted),
+    )
+    return Engine(configure, hash_seed=started.hash_seed)
+
+
+def _configure(trace: Trace, copy: PrivateCopy, tools: list[ToolDeclared], *, mounted: bool) -> Configure:
+    started = trace.started
     root = started.root if mounted else str(copy.folder)
-    configure = Configure(
+    return Configure(
         mode="replay",
         kind=started.kind,
         level=started.level,
         value_limit=started.value_limit,
-        random_seed=started.random_seed + number,
+        random_seed=started.random_seed,
         root=root,
         cwd=started.cwd if mounted else _moved(started.cwd, started.root, root),
         argv=list(started.argv) or [""],
@@ -98,18 +111,14 @@ def _start(
         module=started.module,
         path=_import_path(started, root),
         tools=[{"name": tool.name, "signature": tool.signature, "doc": tool.doc} for tool in tools],
-        env=_environment(trace) if live is None else dict(live.env),
+        env=_environment(trace),
         tty=list(started.tty),
         encoding=started.encoding,
         closed=list(started.closed),
-        origin_ns=0 if live is None else live.origin_ns,
+        origin_ns=0,
         max_blob_bytes=MAX_BLOB_BYTES,
-        isolate=isolate,
-        mounts=copy.mounts() if mounted else [],
-        writable=copy.writable(mounted=mounted),
-        memory_bytes=None if live is None else live.memory_bytes,
+        memory_bytes=int(started.limits["memory_bytes"]) if "memory_bytes" in started.limits else None,
     )
-    return Engine(configure, hash_seed=started.hash_seed)
 
 
 def _import_path(started: RunStarted, root: str) -> list[str]:

@@ -7,7 +7,6 @@ workspace, clock and network are there. A run that cannot be replayed exactly is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from coda.errors import ReplayError
@@ -21,24 +20,21 @@ from coda.log import (
     Trace,
     open_trace,
 )  # fmt: skip
-from coda.replay.launch import Live
 from coda.replay.session import Session
-from coda.runtime import Restored
+from coda.runtime import Configure, Restored
 
 
 class ReplayRestorer:
     """The `Restorer` that replays the log."""
 
-    def restore(
-        self, trace: Path, *, before: int, env: Mapping[str, str], origin_ns: int, memory_bytes: int | None
-    ) -> Restored:
+    def restore(self, trace: Path, *, before: int, configure: Configure) -> Restored:
         """Gives a worker that stands just before an event (see `coda.runtime.Restorer`).
 
         Cost: that of the run up to the event, without its waits.
         """
         opened = open_trace(trace)
         _refuse_what_runs(opened, before)
-        session = Session(opened, live=Live(env, origin_ns, memory_bytes))
+        session = Session(opened, live=configure)
         try:
             session.run_to(Position(before))
             notes = session.go_real()

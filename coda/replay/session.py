@@ -32,7 +32,7 @@ from coda.log import (
 from coda.replay.answering import Answering
 from coda.replay.children import Exchanges
 from coda.replay.compare import Matcher
-from coda.replay.launch import Live, launch
+from coda.replay.launch import launch
 from coda.replay.private import PrivateCopy
 from coda.replay.tape import (
     BlockMap,
@@ -45,7 +45,7 @@ from coda.replay.tape import (
     is_discarded,
     triggers_of,
 )  # fmt: skip
-from coda.runtime import Done, Engine, Prepare, Run, Stopped
+from coda.runtime import Configure, Done, Engine, Prepare, Run, Stopped
 
 LAYERS_OF_KERNEL = frozenset(
     (
@@ -62,14 +62,14 @@ class Session:
     Args:
         trace: the run.
         trust: execute even where the kernel does not keep the worker in and the trace is not the user's own.
-        live: the worker is to go on for real afterwards; see `go_real`.
+        live: what the worker is to be that goes on for real afterwards; see `go_real`.
 
     Raises:
         UsageError: the trace was recorded by another interpreter, or cannot be executed safely here.
         SandboxError: the worker did not start.
     """
 
-    def __init__(self, trace: Trace, *, trust: bool = False, live: Live | None = None) -> None:
+    def __init__(self, trace: Trace, *, trust: bool = False, live: Configure | None = None) -> None:
         self.trace = trace
         self._trust = trust
         self._live = live

@@ -145,7 +145,8 @@ def replay(trace: Trace | str | os.PathLike[str], *, trust: bool = False) -> Ver
 def _compare_discarded(session: Session, tape: BlockTape, trust: bool) -> Diverged | MissingEffect | None:
     """Runs a block whose worker was lost, in a session of its own, as far as its log can be followed."""
     outcome = tape.finished.outcome if tape.finished is not None else ""
-    end = "ended the worker" if outcome == "exited" else f"was {outcome} from outside"
+    ends = {"exited": "ended the worker", "error": "ran out of memory"}
+    end = ends.get(outcome, f"was {outcome} from outside")
     last = last_place(tape, session.units)
     extent = "none of it could be compared" if last is None else f"it was compared up to event {last}"
     session.notes.append(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from coda.runtime.cells import Cell, split_cells
     from coda.runtime.engine import HOLD, Boundary, Engine
     from coda.runtime.feedback import feedback_text, names_after
+    from coda.runtime.limits import Limits
     from coda.runtime.llm import ModelClient, Reply, ScriptedLLM
     from coda.runtime.manifest import Change, Entry, Manifest
     from coda.runtime.places import FileAccess
@@ -48,6 +49,7 @@ _HOMES = {
     "Cell": "cells", "Change": "manifest", "Configure": "protocol", "CtxChange": "results",
     "Done": "protocol", "Engine": "engine", "Entry": "manifest", "ErrorInfo": "results",
     "FileAccess": "places", "Finished": "arrivals", "HOLD": "engine", "LOWEST_CODE": "protocol",
+    "Limits": "limits",
     "MAX_BLOB_BYTES": "sandbox", "Manifest": "manifest",
     "TIMED_OUT": "stopping",
     "ModelClient": "llm", "Mount": "protocol", "Observe": "protocol", "Outcome": "tools",
@@ -80,6 +82,7 @@ __all__ = [
     "ErrorInfo",
     "FileAccess",
     "Finished",
+    "Limits",
     "Manifest",
     "ModelClient",
     "Mount",

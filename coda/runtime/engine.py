@@ -22,6 +22,7 @@ import msgspec
 
 from coda.errors import SandboxError
 from coda.runtime.arrivals import INTERRUPTED, Pending
+from coda.runtime.limits import Limits
 from coda.runtime.protocol import (
     Answer,
     Channel,
@@ -45,6 +46,8 @@ from coda.runtime.protocol import (
     Stream,
 )  # fmt: skip
 from coda.runtime.stopping import Stopping
+from coda.runtime.usage import out_of_memory_kills
+from coda.runtime.watching import LOOK_SECONDS, Reached, Watch
 
 _EXIT_SECONDS = 1.0
 _START_SECONDS = 60.0
@@ -120,6 +123,7 @@ class Engine:
         self._selector.register(self._wake_read, selectors.EVENT_READ)
         self._wanted: str | None = None
         self._leaving = False
+        self._memory_kills: int | None = None
         self._process = self._launch(hash_seed, stdin, new_session)
         try:
             self._channel.send(configure)
@@ -183,21 +187,21 @@ class Engine:
         """Compiles a block in the worker."""
         return self._expect(message, boundary, Prepared)  # type: ignore[no-any-return]
 
-    def run(self, message: Run, boundary: Boundary, *, timeout_s: float | None = None) -> Done | Stopped:
+    def run(self, message: Run, boundary: Boundary, *, limits: Limits | None = None) -> Done | Stopped:
         """Runs a prepared block to its end, to a stop, or until the boundary holds a request back."""
         try:
             self._say(message)
         except EOFError:
             return self._died(message.block, boundary)
         self._wanted = None
-        return self._until_done(boundary, timeout_s, message.block)
+        return self._until_done(boundary, limits or Limits(), message.block)
 
     def resume(
         self,
         boundary: Boundary,
         *,
         live_at: int | None = None,
-        timeout_s: float | None = None,
+        limits: Limits | None = None,
         block: int = 0,
     ) -> Done | Stopped:
         """Lets a stopped worker go on; a held request is put to the (new) boundary.
@@ -205,7 +209,7 @@ class Engine:
         Args:
             boundary: hears the worker from now on.
             live_at: leave the recorded answers behind; the wall clock goes on from here (nanoseconds).
-            timeout_s: wall time of the rest of the block.
+            limits: of the rest of the block.
             block: its number.
         """
         self._channel.send(Resume(live_at is not None, live_at or 0))
@@ -216,7 +220,7 @@ class Engine:
             except Held:
                 self.held = held
                 return Stopped(held.data.get("line"), held.data.get("file"))
-        return self._until_done(boundary, timeout_s, block)
+        return self._until_done(boundary, limits or Limits(), block)
 
     def go_live(self, wall_ns: int) -> None:
         """Lets an idle worker leave the recorded answers behind; its wall clock goes on from `wall_ns`."""
@@ -302,13 +306,17 @@ class Engine:
             if heard is not None:
                 self._dispatch(heard, boundary)
 
-    def _until_done(self, boundary: Boundary, timeout_s: float | None, block: int) -> Done | Stopped:
+    def _until_done(self, boundary: Boundary, limits: Limits, block: int) -> Done | Stopped:
         stopping = Stopping(
             ask=lambda reason: self._control.send(Interrupt(block, reason)),
             signal=lambda: self._signal(boundary),
             has_hooks=self.configure.level != "effects",
-            timeout_s=timeout_s,
+            timeout_s=limits.wall_s,
         )
+        watch = Watch(self.pid, block, limits, lambda what, detail: _hit(boundary, what, detail))
+        self._memory_kills = out_of_memory_kills()
+        if watch.looks:
+            stopping.look_every(LOOK_SECONDS)
         while True:
             try:
                 heard = self._next(boundary, stopping.deadline)
@@ -327,7 +335,7 @@ class Engine:
                 if heard is not None:
                     self._dispatch(heard, boundary)
             except _Due:
-                if not self._stop_further(stopping, boundary, block, timeout_s):
+                if not _stop_further(stopping, boundary, watch, block, limits):
                     self._end_processes()
                     self._hear_the_rest(boundary)
                     self._release()
@@ -347,17 +355,6 @@ class Engine:
             self._say(msgspec.structs.replace(INTERRUPTED, number=number))
         else:
             self._process.send_signal(signal.SIGINT)
-
-    def _stop_further(
-        self, stopping: Stopping, boundary: Boundary, block: int, timeout_s: float | None
-    ) -> bool:
-        """A deadline has passed: the block's own, or that of the step before."""
-        if stopping.step != "running":
-            return stopping.go_on()
-        detail = f"block {block} ran longer than {timeout_s:g} s"
-        boundary.observe(Observe("limit.hit", {"what": "wall", "detail": detail}, -1))
-        stopping.begin(f"stopped after the time limit of {timeout_s:g} s", "TimeoutError")
-        return True
 
     def _ended(self, done: Done, stopping: Stopping, boundary: Boundary) -> Done:
         """What is said of a block that ended, perhaps because it was stopped."""
@@ -497,13 +494,46 @@ class Engine:
         if code >= 0:
             return Done(block, "exited", code, None, -1, 0, broken=True)
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-        error = _death(f"the worker was ended by {name}", code)
+        why = self._why_ended(name, boundary, block)
+        error = _death(f"the worker was ended by {name}{why}", code)
         return Done(block, "killed", 128 - code, error, -1, 0, broken=True)
+
+    def _why_ended(self, name: str, boundary: Boundary, block: int) -> str:
+        """What is known of a signal that ended the worker, and was not coda's."""
+        if name == "SIGKILL":
+            kills = out_of_memory_kills()
+            if kills is not None and self._memory_kills is not None and kills > self._memory_kills:
+                _hit(boundary, "memory", f"the system ran out of memory in block {block}")
+                return ": the system ran out of memory"
+            return ", not by coda: perhaps the system ran out of memory"
+        if name in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE"):
+            return ": C code crashed (an extension, or a recursion in C without end)"
+        return ""
 
     @property
     def is_alive(self) -> bool:
         """Whether the worker still runs."""
         return self._process.poll() is None
+
+
+def _stop_further(stopping: Stopping, boundary: Boundary, watch: Watch, block: int, limits: Limits) -> bool:
+    """A deadline has passed: that of a look, the block's own, or that of the step before."""
+    if stopping.step != "running":
+        return stopping.go_on()
+    reached = watch.look() if watch.looks else None
+    if reached is None and stopping.is_late:
+        detail = f"block {block} ran longer than {limits.wall_s:g} s"
+        reached = Reached("wall", detail, f"stopped after the time limit of {limits.wall_s:g} s")
+    if reached is None:
+        stopping.look_every(LOOK_SECONDS)
+        return True
+    _hit(boundary, reached.what, reached.detail)
+    stopping.begin(reached.reason, "TimeoutError")
+    return True
+
+
+def _hit(boundary: Boundary, what: str, detail: str) -> None:
+    boundary.observe(Observe("limit.hit", {"what": what, "detail": detail}, -1))
 
 
 def _is_interruption(message: Observe) -> bool:

@@ -84,6 +84,8 @@ def _result(result: BlockResult, limits: Limits) -> str:
         for name, text in (("stdout", result.stdout), ("stderr", result.stderr))
         if text
     ]
+    if result.left_out_bytes:
+        lines.append(f"[... {result.left_out_bytes} more bytes of output are not shown: print less]")
     if (error := result.error) is not None:
         # The class is named as a traceback names it; its message is the agent's or a tool's text.
         lines.append(f"<error>{shorten(f'{error.kind}: {error.message}', limits.error)}</error>")
@@ -98,7 +100,7 @@ def _result(result: BlockResult, limits: Limits) -> str:
 def _note(result: BlockResult, unrun: int) -> str:
     """Says what became of the state and of the blocks that did not run."""
     ended = {
-        "error": "raised an exception",
+        "error": "raised an exception" if result.state == "kept" else "ran out of memory",
         "interrupted": "was interrupted before its end",
         "killed": "was killed",
         "exited": "ended the interpreter",

@@ -46,8 +46,10 @@ from coda.log import (
 )  # fmt: skip
 from coda.runtime.acts import Acts
 from coda.runtime.arrivals import Arrivals, Finished, Pending
+from coda.runtime.captured import Captured
 from coda.runtime.entries import Known, encode_values
 from coda.runtime.exchanges import Exchanges
+from coda.runtime.limits import Limits
 from coda.runtime.manifest import Change, Manifest
 from coda.runtime.places import FileAccess
 from coda.runtime.protocol import Answer, Observe, Request, Stream
@@ -92,6 +94,8 @@ class Recording:
         line_limit: line events of a block after which the rest are elided.
         echo: shows output as it comes (stream, bytes); None shows nothing.
         encoding: of the streams.
+        limits: what is kept of output, and how much of it the log holds.
+        on_flood: told why, when more was written than the log is to hold.
     """
 
     def __init__(
@@ -105,12 +109,14 @@ class Recording:
         line_limit: int,
         echo: Echo | None = None,
         encoding: str = "utf-8",
+        limits: Limits | None = None,
+        on_flood: Callable[[str], None] | None = None,
     ) -> None:
         self.writer = writer
         self.workspace = workspace
         self.manifest: Manifest = workspace.scan()
         self.block: int | None = None
-        self.output: dict[str, list[str]] = {"stdout": [], "stderr": []}
+        self.output = Captured(limits or Limits(), self._mark_output, on_flood)
         self.ctx_changes: list[tuple[str, str, Any, str | None]] = []
         self.acts = Acts()
         self.lines_in_block = 0
@@ -144,7 +150,7 @@ class Recording:
     def begin_block(self, block: int) -> None:
         """A block is about to run."""
         self.block = block
-        self.output = {"stdout": [], "stderr": []}
+        self.output.begin_block(block)
         self.ctx_changes = []
         self.acts = Acts()
         self.lines_in_block = 0
@@ -228,7 +234,7 @@ class Recording:
         if not isinstance(text, str):
             from_bytes = text if isinstance(text, bytes) else b""
             text = from_bytes.decode(self._encoding, "backslashreplace")
-        self.output[stream].append(text)
+        self.output.add(stream, text)
         if self._echo is not None:
             self._echo(stream, text.encode(self._encoding, "backslashreplace"))
 
@@ -280,7 +286,7 @@ class Recording:
         if self._echo is not None:
             self._echo(stream, data)
         text = data.decode(self._encoding, "backslashreplace")
-        self.output[stream].append(text)
+        self.output.add(stream, text)
         self.writer.append(Output(stream=stream, text=text))
 
     # --- observations --------------------------------------------------------------------------
@@ -485,6 +491,9 @@ class Recording:
         self.sync(by="process", cause=cause)
         self.writer.append(_convert(ProcessFinished, {**data, "cause": cause}, t))
         return Answer(True)
+
+    def _mark_output(self, what: str, detail: str) -> None:
+        self.writer.append(LimitHit(what=what, detail=detail))
 
     def _mark(self, what: str, detail: str, cause: int | None) -> None:
         if what not in self._said:

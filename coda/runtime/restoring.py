@@ -6,11 +6,11 @@ worker, and says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from coda.runtime.engine import Engine
+from coda.runtime.protocol import Configure
 
 
 class Restored(NamedTuple):
@@ -26,17 +26,13 @@ class Restored(NamedTuple):
 class Restorer(Protocol):
     """Rebuilds the variables of a run that is still being recorded."""
 
-    def restore(
-        self, trace: Path, *, before: int, env: Mapping[str, str], origin_ns: int, memory_bytes: int | None
-    ) -> Restored:
+    def restore(self, trace: Path, *, before: int, configure: Configure) -> Restored:
         """Gives a worker that stands just before an event.
 
         Args:
             trace: the run, as far as it is recorded.
             before: number of the event; it begins a block, or is the next one to be written.
-            env: the environment of agent code.
-            origin_ns: `time.monotonic_ns()` of the run's beginning.
-            memory_bytes: address space of the worker; None: no limit.
+            configure: what a worker of the sandbox is told when it begins with nothing.
 
         Raises:
             CodaError: it cannot be done; the reason is in the message.

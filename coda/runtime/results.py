@@ -40,6 +40,8 @@ class BlockResult(NamedTuple):
     first_seq: int
     last_seq: int
     code: int | None = None
+    left_out_bytes: int = 0
+    """Output beyond the limit: it is in the trace, and not here."""
     acts: tuple[str, ...] = ()
     """What it did that another process could see, in a few words each: none of it is undone by a kill."""
 

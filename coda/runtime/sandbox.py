@@ -44,6 +44,7 @@ from coda.log import (
 )  # fmt: skip
 from coda.runtime.coroutines import AsyncRunner
 from coda.runtime.engine import Engine
+from coda.runtime.limits import Limits
 from coda.runtime.places import FileAccess
 from coda.runtime.primitives import Primitives
 from coda.runtime.protocol import Configure, Done, Prepare, Prepared, Run
@@ -51,6 +52,7 @@ from coda.runtime.recording import Echo, Recording
 from coda.runtime.restoring import Restorer
 from coda.runtime.results import BlockResult, CtxChange, ErrorInfo
 from coda.runtime.tools import Outcome, Tool, as_tools, invoke
+from coda.runtime.usage import can_look
 from coda.runtime.workspace import Workspace
 
 LEVELS = ("effects", "lines", "values")
@@ -76,8 +78,9 @@ class Sandbox:
         runs: the run directory; None: `.coda/runs` below the root.
         env: environment of the blocks; None: an allow-listed part of the host's.
         env_names: variables that join the allow list.
-        timeout_s: wall time of a block; None: no limit.
-        memory_bytes: address space of the worker; None: no limit.
+        timeout_s: wall time of a block; None: as `limits` say.
+        memory_bytes: address space of the worker; None: as `limits` say.
+        limits: what blocks may use; see `Limits`.
         force: replace an existing trace.
         task: what the run is for; shown in lists.
         model: name of the model that writes the blocks.
@@ -109,6 +112,7 @@ class Sandbox:
         env_names: Iterable[str] = (),
         timeout_s: float | None = None,
         memory_bytes: int | None = None,
+        limits: Limits | None = None,
         force: bool = False,
         task: str | None = None,
         model: str | None = None,
@@ -128,7 +132,8 @@ class Sandbox:
         if not self.root.is_dir():
             raise UsageError(f"the workspace {self.root} is not a folder")
         self.level = level
-        self.timeout_s = timeout_s
+        self.limits = _limits(limits or Limits(), timeout_s, memory_bytes)
+        self.timeout_s = self.limits.wall_s
         self.program = program
         self.kind = kind
         self._value_limit = value_limit
@@ -148,7 +153,7 @@ class Sandbox:
             for tool in self._primitives.tools():
                 self._tools.setdefault(tool.name, tool)
         try:
-            self._start(task, model, memory_bytes, line_limit, echo)
+            self._start(task, model, line_limit, echo)
         except BaseException:
             self.writer.close()
             raise
@@ -198,7 +203,6 @@ class Sandbox:
         self,
         task: str | None,
         model: str | None,
-        memory_bytes: int | None,
         line_limit: int,
         echo: Echo | None,
     ) -> None:
@@ -219,9 +223,10 @@ class Sandbox:
             line_limit=line_limit,
             echo=echo,
             encoding=program.encoding,
+            limits=self.limits,
+            on_flood=self.interrupt,
         )
         manifest = writer.blobs.put(self.recording.manifest.to_json())
-        self._memory_bytes = memory_bytes
         self._worker = 0
         self._launch()
         configure, ready = self.engine.configure, self.engine.ready
@@ -250,6 +255,7 @@ class Sandbox:
                 encoding=program.encoding,
                 closed=program.closed,
                 path=program.path if self.program is not None else None,
+                limits=self.limits.in_force(),
                 task=task,
                 model=model,
                 traceparent=os.environ.get("TRACEPARENT"),
@@ -290,7 +296,7 @@ class Sandbox:
             closed=list(program.closed),
             origin_ns=time.monotonic_ns() - self.writer.now_ns,
             max_blob_bytes=self._max_blob_bytes,
-            memory_bytes=self._memory_bytes,
+            memory_bytes=self.limits.memory_bytes,
         )
 
     # --- running -------------------------------------------------------------------------------
@@ -372,7 +378,7 @@ class Sandbox:
     def _run(self, message: Run) -> Done:
         self._running = True
         try:
-            heard = self.engine.run(message, self.recording, timeout_s=self.timeout_s)
+            heard = self.engine.run(message, self.recording, limits=self.limits)
         except BaseException as error:
             # The log cannot be written, or the user has enough: nothing more happens here.
             self._ended = f"it was stopped by {type(error).__name__}"
@@ -389,6 +395,8 @@ class Sandbox:
         self._dropped = done.dropped or self._dropped
         error = None
         if done.error is not None:
+            done = self._look_for_memory(done)
+            assert done.error is not None
             error = ErrorInfo(
                 str(done.error.get("type", "Exception")),
                 str(done.error.get("message", "")),
@@ -422,14 +430,15 @@ class Sandbox:
             block=block,
             outcome=done.outcome,
             state=state,
-            stdout="".join(recording.output["stdout"]),
-            stderr="".join(recording.output["stderr"]),
+            stdout=recording.output.text("stdout"),
+            stderr=recording.output.text("stderr"),
             error=error,
             lines=recording.lines_in_block,
             ctx=tuple(CtxChange(*change) for change in recording.ctx_changes),
             first_seq=first,
             last_seq=last,
             code=done.code,
+            left_out_bytes=recording.output.left_out_bytes,
             acts=recording.acts.all(),
         )
 
@@ -440,6 +449,14 @@ class Sandbox:
         When no block runs, nothing happens.
         """
         self.engine.interrupt(reason)
+
+    def _look_for_memory(self, done: Done) -> Done:
+        """A block that ran out of memory failed at an instant that no replay finds again."""
+        limit = self.limits.memory_bytes
+        if limit is None or done.error is None or done.error.get("type") != "MemoryError":
+            return done
+        self._mark("memory", f"block {done.block} came to the limit of {limit} bytes of memory")
+        return msgspec.structs.replace(done, broken=True)
 
     def _replace_worker(self, *, before: int) -> str:
         """The worker is gone, with the objects in it: gives the state, `rolled_back` or `lost`."""
@@ -454,9 +471,7 @@ class Sandbox:
             restored = self._restorer.restore(
                 self.writer.path,
                 before=before,
-                env=self._env,
-                origin_ns=time.monotonic_ns() - self.writer.now_ns,
-                memory_bytes=self._memory_bytes,
+                configure=self._configure(),
             )
         except CodaError as error:
             self._mark("restore", f"the variables could not be rebuilt: {error.message}")
@@ -556,6 +571,15 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     """Which of the descriptors 0, 1 and 2 are closed."""
     outside: tuple[str, ...] = ()
     """Files that are no part of the workspace though they lie in it: where output is redirected to."""
+
+
+def _limits(limits: Limits, timeout_s: float | None, memory_bytes: int | None) -> Limits:
+    """The limits in force; UsageError when one makes no sense, or cannot be kept here."""
+    given = {"wall_s": timeout_s, "memory_bytes": memory_bytes}
+    whole = msgspec.structs.replace(limits, **{n: v for n, v in given.items() if v is not None}).check()
+    if (whole.cpu_s or whole.processes) and not can_look():
+        raise UsageError("this system does not tell of processes: it can hold no limit of cpu_s or processes")
+    return whole
 
 
 def declared_data(tool: Tool) -> dict[str, Any]:

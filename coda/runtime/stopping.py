@@ -38,16 +38,20 @@ class Stopping:
         self._ask = ask
         self._signal = signal
         self._has_hooks = has_hooks
-        self.deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        self._end = self.deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
         self.step = "running"
         """`running`, `asked`, `placed` (a statement was interrupted) or `signalled`."""
         self.kind = "KeyboardInterrupt"
         self.reason = ""
 
+    def look_every(self, seconds: float) -> None:
+        """While the block runs: the deadline is the next look, or the end of its time."""
+        self.deadline = min(self._end, time.monotonic() + seconds)
+
     @property
-    def left_s(self) -> float | None:
-        """Seconds until the next step is due; None: there is none."""
-        return None if self.deadline == math.inf else max(0.0, self.deadline - time.monotonic())
+    def is_late(self) -> bool:
+        """Whether the block's own time is over."""
+        return time.monotonic() >= self._end
 
     def begin(self, reason: str, kind: str) -> None:
         """The block is to end, for this reason; asking twice changes nothing."""

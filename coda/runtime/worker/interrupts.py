@@ -113,7 +113,9 @@ class Interrupts:
             def __new__(cls, ident: int) -> Any:
                 other = interrupts._get_ident() != interrupts._owner
                 over = interrupts.placed or interrupts.signalled
-                if other or over or interrupts._recorder.busy():
+                # What is bound, written or asked is noted by the same call: only a start can be held up.
+                starts = ident >= 0 and interrupts._units.is_statement(ident)
+                if other or over or not starts or interrupts._recorder.busy():
                     before.append(interrupts._recorder.lines, ident)
                     return None  # no instance: nothing is raised
                 interrupts._deliver(ident, reason, before)

@@ -54,6 +54,15 @@ class Units:
         """Every unit, in the order in which they came."""
         return [unit for units in self._by_file.values() for unit in units]
 
+    def is_statement(self, ident: int) -> bool:
+        """True for a number that stands for the start of a statement."""
+        for units in self._by_file.values():
+            for unit in units:
+                table = unit.table
+                if table is not None and table.base <= ident < table.end:
+                    return ident < table.base + len(table.statements)
+        return False
+
     def owns(self, frame: FrameType) -> bool:
         """True for a frame of agent code."""
         return frame.f_code.co_filename in self._by_file
