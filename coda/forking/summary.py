@@ -58,9 +58,9 @@ def _spot(place: Place) -> str:
 def _amount(diff: Diff) -> Iterator[str]:
     counts = diff.counts
     if counts.a_only_lines or counts.b_only_lines:
-        yield f"{_many(counts.b_only_lines, 'line')} instead of {counts.a_only_lines:,}"
+        yield _in_place_of(counts.a_only_lines, counts.b_only_lines, "line")
     elif counts.a_only or counts.b_only:
-        yield f"{_many(counts.b_only, 'event')} instead of {counts.a_only:,}"
+        yield _in_place_of(counts.a_only, counts.b_only, "event")
     elif counts.other_values:
         yield f"{_many(counts.other_values, 'step')} with other values"
     if counts.calls:
@@ -160,7 +160,7 @@ def _paths(hunks: Sequence[Difference], diff: Diff) -> list[str]:
     for hunk in hunks[:3]:
         place = hunk.after or hunk.a or hunk.b
         if place is not None:
-            amount = f"{_many(hunk.b_lines, 'line')} instead of {hunk.a_lines:,}"
+            amount = _in_place_of(hunk.a_lines, hunk.b_lines, "line")
             lines.append(f"after event {place.seq}, {_spot(place)}: {amount}")
     if len(hunks) > 3:
         more = "at least " if len(diff.hunks) == 100 else ""
@@ -192,6 +192,13 @@ def _call(call: CallChange) -> str:
     if call.kind == "added":
         return f"added {b or call.name}"
     return f"other {call.kind}: {_short(a, 60)} -> {_short(b, 60)}"
+
+
+def _in_place_of(a: int, b: int, noun: str) -> str:
+    """What b did where a did something else."""
+    if a == b:
+        return _many(b, f"other {noun}") if b else "other effects"
+    return f"{_many(b, noun)} instead of {a:,}"
 
 
 def _many(count: int, noun: str) -> str:

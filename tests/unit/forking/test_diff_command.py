@@ -37,7 +37,7 @@ def test_runs_that_differ_give_one_and_a_sentence(
     first, *rest = capsys.readouterr().out.splitlines()
     assert first == (
         "differs from event 2 (block 1, line 1: limit = 3): "
-        "1 line instead of 1; ctx.limit 3 -> 5; limit 3 -> 5; outcome ok -> ok"
+        "1 other line; ctx.limit 3 -> 5; limit 3 -> 5; outcome ok -> ok"
     )
     assert all(line.startswith("  ") for line in rest)
 
