@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from coda.cli.options import force_option, output_option
 from coda.cli.programs import STDIN, compiles, load
@@ -50,12 +51,12 @@ def command(
 ) -> int:
     """Runs PROGRAM as if by `python PROGRAM ARGS` and records it.
 
-    PROGRAM is a file, a folder with a `__main__.py`, or `-` for standard input. Options of coda may stand
-    before or after PROGRAM; what follows `--` is the program's alone.
+    PROGRAM is a file, a folder or zip file with a `__main__.py`, or `-` for standard input. Options of coda
+    may stand before or after PROGRAM; what follows `--` is the program's alone.
     `# %%` comments at the margin divide a script into blocks. The exit status is the program's own;
     125 when coda itself failed.
     """
-    source, facts, content = load(program, args, module=module)
+    source, facts, content, file = load(program, args, module=module)
     cells = split_cells(source) if source is not None else []
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the program's; we outlive it
     try:
@@ -65,7 +66,7 @@ def command(
         sandbox = Sandbox(**options, trace=output, kind="exec", force=force, program=facts, echo=_echo)
         with sandbox, _outliving(sandbox), live_export(sandbox.writer.path):
             if content is not None and facts.main is not None:
-                sandbox.read_main(facts.main, content)
+                sandbox.read_main(file or facts.main, content)
             outcome, status = _run(sandbox, cells, facts)
             sandbox.close(outcome, code=status)
     finally:
@@ -79,7 +80,11 @@ def command(
 def _run(sandbox: Sandbox, cells: list[Cell], facts: Program) -> tuple[str, int]:
     """Compiles all cells, then runs them until one fails; gives the outcome and the program's exit status."""
     if facts.module is not None:
-        cells, facts = _locate(sandbox, facts)
+        found = _locate(sandbox, facts)
+        if "status" in found:
+            return found["outcome"], found["status"]
+        sandbox.read_main(found["file"], found["source"].encode())
+        cells, facts = split_cells(found["source"]), msgspec.structs.replace(facts, main=found["file"])
     whole = "".join(cell.source for cell in cells)
     if len(cells) > 1 and not compiles(whole, facts.main or STDIN):
         cells = [Cell(1, whole)]  # a mistake in the last cell stops the first one too, as in Python
@@ -151,16 +156,11 @@ def _outliving(sandbox: Sandbox) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _locate(sandbox: Sandbox, facts: Program) -> tuple[list[Cell], Program]:
+def _locate(sandbox: Sandbox, facts: Program) -> dict[str, Any]:
     try:
-        found = sandbox.locate(facts.module or "")
+        return sandbox.locate(facts.module or "")
     except CodaError as error:
         raise UsageError(f"cannot run module {facts.module!r}: {error.message}") from error
-    sandbox.read_main(found["file"], found["source"].encode())
-    located = Program(
-        argv=(found["file"], *facts.argv[1:]), main=found["file"], module=facts.module, path=facts.path
-    )
-    return split_cells(found["source"]), located
 
 
 def _echo(stream: str, data: bytes) -> None:

@@ -7,10 +7,13 @@ here, and no package of a module is imported.
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import stat
 import sys
 import warnings
+import zipfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +24,9 @@ STDIN = "<stdin>"
 """File name of a program that standard input holds."""
 
 
+_MAIN = "__main__.py"
+
+
 class Loaded(NamedTuple):
     """A program that is to run."""
 
@@ -29,13 +35,15 @@ class Loaded(NamedTuple):
     facts: Program
     content: bytes | None
     """The bytes of its file."""
+    file: str | None = None
+    """The file, where it is not the one that holds the source: an archive."""
 
 
 def load(program: str, args: tuple[str, ...], *, module: bool) -> Loaded:
     """Gives what a command line names.
 
     Args:
-        program: a file, a folder with a `__main__.py`, `-` for standard input, or the name of a module.
+        program: a file, a folder or zip file with a `__main__.py`, `-` for standard input, a module's name.
         args: the program's own arguments.
         module: whether it is a module's name.
 
@@ -61,17 +69,33 @@ def compiles(source: str, name: str) -> bool:
 def _file(program: str, args: tuple[str, ...]) -> Loaded:
     path = Path(program)
     if path.is_dir():
-        path = path / "__main__.py"
+        path = path / _MAIN
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot open program {program!r}: {error.strerror}") from error
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        return _archive(program, args, content)
     is_folder = path != Path(program)
     # The interpreter joins names and does not clean them; only for the import path it resolves links.
     main = os.path.join(os.getcwd(), *([program, path.name] if is_folder else [program]))
     folder = os.path.join(os.getcwd(), program) if is_folder else os.path.dirname(os.path.realpath(path))
     facts = _facts(argv=(program, *args), main=main, module=None, path=_safe(folder))
     return Loaded(_decode(content, program), facts, content)
+
+
+def _archive(program: str, args: tuple[str, ...], content: bytes) -> Loaded:
+    """A zip file with a `__main__.py`, as `zipapp` makes them; what it holds is imported from it."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            source = archive.read(_MAIN)
+    except KeyError as error:
+        raise UsageError(f"cannot run {program}: it is a zip file without a {_MAIN}") from error
+    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, zlib.error) as error:
+        raise UsageError(f"cannot run {program}: the zip file cannot be read: {error}") from error
+    place = os.path.join(os.getcwd(), program)
+    facts = _facts(argv=(program, *args), main=os.path.join(place, _MAIN), module=None, path=_safe(place))
+    return Loaded(_decode(source, f"{program}/{_MAIN}"), facts, content, place)
 
 
 def _module(name: str, args: tuple[str, ...]) -> Loaded:

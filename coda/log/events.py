@@ -57,6 +57,12 @@ class RunStarted(Event, tag="run.started", frozen=True, kw_only=True):
     """Names of the environment variables; values appear when they are read."""
     locale: dict[str, str] = msgspec.field(default_factory=dict)
     """Variables that C code reads unseen (TZ, LANG, LC_*), with their values."""
+    zone: str = ""
+    """Time zone in force where `TZ` is not set: its name, or its rule as `TZ` takes it. "" is not known."""
+    temp: str = ""
+    """The folder for temporary files. "" is not known."""
+    umask: int | None = None
+    """Mask of the modes of new files."""
     tty: tuple[bool, bool, bool] = (False, False, False)
     """Whether stdin, stdout, stderr were terminals."""
     encoding: str = "utf-8"

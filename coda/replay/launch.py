@@ -16,7 +16,7 @@ import msgspec
 from coda.errors import UsageError
 from coda.log import RunStarted, ToolDeclared, Trace, is_own
 from coda.replay.private import PrivateCopy
-from coda.runtime import MAX_BLOB_BYTES, Configure, Engine
+from coda.runtime import MAX_BLOB_BYTES, Configure, Engine, is_known_zone
 
 
 class Launched(NamedTuple):
@@ -66,6 +66,9 @@ def launch(
         engine = _start(trace, copy, told, "fence", None, number)
     notes += engine.ready.problems
     notes += [f"{path}, outside of the workspace, is not there any more" for path in copy.missing]
+    zone = trace.started.zone
+    if zone and not is_known_zone(zone):
+        notes.append(f"the time zone {zone} is not known here: it is taken for UTC")
     return Launched(engine, list(engine.ready.layers), notes)
 
 
@@ -115,6 +118,8 @@ def _configure(trace: Trace, copy: PrivateCopy, tools: list[ToolDeclared], *, mo
         tty=list(started.tty),
         encoding=started.encoding,
         closed=list(started.closed),
+        zone=started.zone,
+        umask=started.umask,
         origin_ns=0,
         max_blob_bytes=MAX_BLOB_BYTES,
         memory_bytes=int(started.limits["memory_bytes"]) if "memory_bytes" in started.limits else None,
@@ -132,13 +137,18 @@ def _import_path(started: RunStarted, root: str) -> list[str]:
 
 
 def _environment(trace: Trace) -> dict[str, str]:
-    """The recorded names; values where they were read, and of those that C code reads."""
+    """The recorded names; values where they were read, and of those that C code reads.
+
+    What a name had at the start is what was read of it first: later the program may have set it.
+    """
     env = dict.fromkeys(trace.started.env, "")
+    seen: set[str] = set()
     for event in trace.events(types={"effect"}):
         if event.name == "env" and isinstance(event.value, (list, tuple)):
             key, value = event.value
-            if isinstance(key, str) and isinstance(value, str) and not env.get(key):
+            if key in env and key not in seen and isinstance(value, str):
                 env[key] = value
+            seen.add(key)
     env.update(trace.started.locale)
     return env
 

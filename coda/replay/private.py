@@ -51,7 +51,8 @@ class PrivateCopy:
         self._plan: list[Mount] | None = None
         self._temp = self.base / "tmp"
         self._temp.mkdir()
-        self._temp_path = os.path.realpath(tempfile.gettempdir())
+        self._temp_path = trace.started.temp or os.path.realpath(tempfile.gettempdir())
+        """Where the program's temporary files were."""
         try:
             self._fill(trace)
         except BaseException:
@@ -215,7 +216,13 @@ class PrivateCopy:
 
     def writable(self, *, mounted: bool) -> list[str]:
         """Where the worker may write: both are ours, and stand at the recorded places when mounted."""
-        return [self.root, self._temp_path] if mounted else [str(self.folder), str(self._temp)]
+        if not mounted:
+            return [str(self.folder), str(self._temp)]
+        return [self.root] if self._temp_is_inside() else [self.root, self._temp_path]
+
+    def _temp_is_inside(self) -> bool:
+        """Whether temporary files lie in the workspace: then they are the workspace's."""
+        return self._temp_path == self.root or self._temp_path.startswith(self.root.rstrip(os.sep) + os.sep)
 
     # --- mounts --------------------------------------------------------------------------------
 
@@ -228,7 +235,9 @@ class PrivateCopy:
     def _mounts(self) -> list[Mount]:
         plan: list[Mount] = []
         root, temp = self.root, self._temp_path
-        within_temp = root == temp or root.startswith(temp + os.sep)
+        if self._temp_is_inside():
+            temp = str(self._temp)  # nowhere that the program knows
+        within_temp = root.startswith(temp + os.sep)
         for folder in self._environments():
             if folder.startswith(root + os.sep):
                 target = self.folder / os.path.relpath(folder, root)
@@ -243,18 +252,29 @@ class PrivateCopy:
             inner = self._temp / os.path.relpath(root, temp)
             inner.mkdir(parents=True, exist_ok=True)
             plan.append(Mount(str(self.folder), str(inner)))
-            plan.append(Mount(str(self._temp), temp))
-        else:
-            plan += [Mount(str(self.folder), root)] if os.path.isdir(root) else self._graft()
-            plan.append(Mount(str(self._temp), temp))
+            return plan + self._shown({temp: self._temp})
+        if self._temp_is_inside():
+            return plan + self._shown({root: self.folder})
+        return plan + self._shown({root: self.folder, temp: self._temp})
+
+    def _shown(self, folders: dict[str, Path]) -> list[Mount]:
+        """Mounts that show our folders at paths, also at such that are not there any more."""
+        plan = []
+        gone: dict[str, dict[str, Path]] = {}
+        for path, source in folders.items():
+            if os.path.isdir(path):
+                plan.append(Mount(str(source), path))
+                continue
+            parent = os.path.dirname(path)
+            while not os.path.isdir(parent):
+                parent = os.path.dirname(parent)
+            gone.setdefault(parent, {})[path] = source
+        for number, (parent, missing) in enumerate(gone.items()):
+            plan += self._graft(parent, missing, self.base / f"graft{number}")
         return plan
 
-    def _graft(self) -> list[Mount]:
-        """For a workspace that is gone: its nearest folder that is there, with the copy added."""
-        parent = os.path.dirname(self.root)
-        while not os.path.isdir(parent):
-            parent = os.path.dirname(parent)
-        graft = self.base / "graft"
+    def _graft(self, parent: str, missing: dict[str, Path], graft: Path) -> list[Mount]:
+        """Shows a folder with all that is in it, and with ours added at paths below it."""
         graft.mkdir()
         plan = []
         for entry in sorted(os.scandir(parent), key=lambda entry: entry.name):
@@ -267,9 +287,11 @@ class PrivateCopy:
             elif entry.is_file():
                 place.touch()
                 plan.append(Mount(entry.path, str(place)))
-        target = graft / os.path.relpath(self.root, parent)
-        target.mkdir(parents=True, exist_ok=True)
-        return [*plan, Mount(str(self.folder), str(target)), Mount(str(graft), parent)]
+        for path, source in missing.items():
+            target = graft / os.path.relpath(path, parent)
+            target.mkdir(parents=True, exist_ok=True)
+            plan.append(Mount(str(source), str(target)))
+        return [*plan, Mount(str(graft), parent)]
 
     def _environments(self) -> list[str]:
         """Folders that the worker itself needs, wherever they lie."""

@@ -18,10 +18,10 @@ import msgspec
 from coda.errors import Diverged, ForkError, MissingEffect, ReplayError, SandboxError, UsageError
 from coda.log import (
     Event,
+    FileRead,
     ForkApplied,
-    Import,
-    Lines,
     Position,
+    RunFinished,
     RunStarted,
     SandboxStarted,
     Table,
@@ -40,6 +40,7 @@ from coda.replay.tape import (
     Stop,
     block_tapes,
     collections_of,
+    count_of,
     feed_of,
     interruption_of,
     is_discarded,
@@ -190,9 +191,29 @@ class Session:
                 self.apply(tape.changes)
             elif isinstance(tape, SandboxStarted):
                 self._count_worker(tape)
-            elif isinstance(tape, (Lines, Import)):
+            elif self._is_loose(tape):
+                if position is not None and position.seq < tape.seq + count_of(tape):
+                    raise UsageError(
+                        f"event {position.seq} is of what ran before the first block, to find the module "
+                        f"{self.started.module}: a replay cannot stop there",
+                        position=position.text,
+                    )
                 self._loose.append(tape)
         self.at_seq = self.trace.count()
+        if position is None and self.started.module is not None and self.block is None:
+            self._locate(self.at_seq)  # a package on the way to the module ended the program
+
+    def _is_loose(self, record: Event) -> bool:
+        """Whether the worker did it before the first block: it imports the packages of a module."""
+        if self.started.module is None or self.block is not None:
+            return False
+        main = isinstance(record, FileRead) and record.via == "main"
+        return not main and not isinstance(record, (RunStarted, SandboxStarted, ToolDeclared, RunFinished))
+
+    def _locate(self, end_seq: int) -> None:
+        self.boundary.begin_loose(self._loose, end_seq)
+        self.engine.inspect("locate", boundary=self.boundary, module=self.started.module)
+        self.boundary.end()
 
     def _put_back(self, tape: BlockTape | Event, seq: int) -> None:
         self.at_seq = seq
@@ -341,9 +362,7 @@ class Session:
     def _prepare(self, tape: BlockTape) -> None:
         started = tape.started
         if self.started.module is not None and self.blocks_done == 0:
-            self.boundary.begin_loose(self._loose, started.seq)
-            self.engine.inspect("locate", boundary=self.boundary, module=self.started.module)
-            self.boundary.end()
+            self._locate(started.seq)
         message = Prepare(
             block=started.block,
             source=started.source,

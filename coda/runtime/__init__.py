@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from coda.runtime.results import BlockResult, CtxChange, ErrorInfo
     from coda.runtime.sandbox import MAX_BLOB_BYTES, Program, Sandbox
     from coda.runtime.stopping import TIMED_OUT
+    from coda.runtime.surroundings import is_known_zone
     from coda.runtime.tools import Outcome, Tool, invoke, tool
     from coda.runtime.workspace import Workspace
 
@@ -59,7 +60,8 @@ _HOMES = {
     "Restored": "restoring", "Restorer": "restoring",
     "RunResult": "agent", "Sandbox": "sandbox", "ScriptedLLM": "llm", "Stopped": "protocol",
     "Stream": "protocol", "Tool": "tools", "Workspace": "workspace", "apply": "rebuild",
-    "feedback_text": "feedback", "invoke": "tools", "materialise": "rebuild", "names_after": "feedback",
+    "feedback_text": "feedback", "invoke": "tools", "is_known_zone": "surroundings",
+    "materialise": "rebuild", "names_after": "feedback",
     "request_digest": "agent", "split_cells": "cells", "tool": "tools",
 }  # fmt: skip
 
@@ -109,6 +111,7 @@ __all__ = [
     "apply",
     "feedback_text",
     "invoke",
+    "is_known_zone",
     "materialise",
     "names_after",
     "request_digest",

@@ -178,6 +178,10 @@ class Configure(_Message, frozen=True):
     memory_bytes: int | None = None
     closed: list[int] = []
     """Which of the descriptors 0, 1 and 2 the program was started without."""
+    zone: str = ""
+    """The time zone to be in where the environment names none (replay)."""
+    umask: int | None = None
+    """Mask of the modes of new files (replay)."""
 
 
 class Prepare(_Message, frozen=True):

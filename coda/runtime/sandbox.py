@@ -51,6 +51,7 @@ from coda.runtime.protocol import Configure, Done, Prepare, Prepared, Run
 from coda.runtime.recording import Echo, Recording
 from coda.runtime.restoring import Restorer
 from coda.runtime.results import BlockResult, CtxChange, ErrorInfo
+from coda.runtime.surroundings import temp_of, umask_here, zone_of
 from coda.runtime.tools import Outcome, Tool, as_tools, invoke
 from coda.runtime.usage import can_look
 from coda.runtime.workspace import Workspace
@@ -229,42 +230,51 @@ class Sandbox:
         manifest = writer.blobs.put(self.recording.manifest.to_json())
         self._worker = 0
         self._launch()
-        configure, ready = self.engine.configure, self.engine.ready
+        ready = self.engine.ready
         writer.append(
-            RunStarted(
-                wall=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
-                kind=self.kind,
-                coda=coda.__version__,
-                python=platform.python_version(),
-                implementation=sys.implementation.name,
-                platform=f"{sys.platform}-{platform.machine()}",
-                level=self.level,
-                value_limit=self._value_limit,
-                line_limit=line_limit,
-                hash_seed=HASH_SEED,
-                random_seed=self._random_seed,
-                aslr=ready.aslr,
-                cwd=configure.cwd,
-                root=str(self.root),
-                argv=tuple(program.argv),
-                main=program.main,
-                module=program.module,
-                env=tuple(self._env),
-                locale={name: self._env[name] for name in LOCALE_NAMES if name in self._env},
-                tty=program.tty,
-                encoding=program.encoding,
-                closed=program.closed,
-                path=program.path if self.program is not None else None,
-                limits=self.limits.in_force(),
-                task=task,
-                model=model,
-                traceparent=os.environ.get("TRACEPARENT"),
-                manifest=manifest,
-            )
+            self._started(program, manifest=manifest, task=task, model=model, line_limit=line_limit)
         )
         for tool in self._tools.values():
             writer.append(tool.declaration())
         writer.append(SandboxStarted(names=tuple(ready.names)))
+
+    def _started(
+        self, program: Program, *, manifest: str, task: str | None, model: str | None, line_limit: int
+    ) -> RunStarted:
+        """What a replay must know of this run's surroundings."""
+        return RunStarted(
+            wall=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+            kind=self.kind,
+            coda=coda.__version__,
+            python=platform.python_version(),
+            implementation=sys.implementation.name,
+            platform=f"{sys.platform}-{platform.machine()}",
+            level=self.level,
+            value_limit=self._value_limit,
+            line_limit=line_limit,
+            hash_seed=HASH_SEED,
+            random_seed=self._random_seed,
+            aslr=self.engine.ready.aslr,
+            cwd=self.engine.configure.cwd,
+            root=str(self.root),
+            argv=tuple(program.argv),
+            main=program.main,
+            module=program.module,
+            env=tuple(self._env),
+            locale={name: self._env[name] for name in LOCALE_NAMES if name in self._env},
+            zone=zone_of(self._env),
+            temp=temp_of(self._env),
+            umask=umask_here(),
+            tty=program.tty,
+            encoding=program.encoding,
+            closed=program.closed,
+            path=program.path if self.program is not None else None,
+            limits=self.limits.in_force(),
+            task=task,
+            model=model,
+            traceparent=os.environ.get("TRACEPARENT"),
+            manifest=manifest,
+        )
 
     def _launch(self) -> None:
         """Starts a worker with an empty namespace."""
@@ -489,9 +499,12 @@ class Sandbox:
         names = tuple(self.engine.ready.names)
         self.writer.append(SandboxStarted(names=names, worker=self._worker, state="restored"))
 
-    def locate(self, module: str) -> dict[str, str]:
-        """Finds a module's `file` and `source` in the worker, as `python -m` would."""
-        found: dict[str, str] = self.engine.inspect("locate", boundary=self.recording, module=module)
+    def locate(self, module: str) -> dict[str, Any]:
+        """Finds a module's `file` and `source` in the worker, as `python -m` would.
+
+        When a package on the way to it fails: `outcome` and exit `status` of the program.
+        """
+        found: dict[str, Any] = self.engine.inspect("locate", boundary=self.recording, module=module)
         return found
 
     def read_main(self, path: str, content: bytes) -> None:

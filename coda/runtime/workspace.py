@@ -26,7 +26,8 @@ JUNK_DIRS = frozenset((
     ".git", ".hg", ".svn", ".coda", ".venv", "node_modules", "__pycache__", ".mypy_cache",
     ".ruff_cache", ".pytest_cache", ".hypothesis", ".tox", ".nox", ".ipynb_checkpoints",
 ))  # fmt: skip
-"""Folders of these names are left out, wherever they are."""
+"""What is in folders of these names is left out, wherever they are."""
+_OURS = ".coda"
 
 _KINDS = {stat.S_IFREG: FILE, stat.S_IFDIR: DIR, stat.S_IFLNK: LINK}
 _ENVIRONMENT_MARK = "pyvenv.cfg"
@@ -233,14 +234,14 @@ class Workspace:
                     continue
                 if entry is None:
                     continue
-                if entry.kind == DIR:
+                if entry.kind == DIR and row.name not in JUNK_DIRS:
                     pending.append(prefix + row.name)
                 yield prefix + row.name, entry
 
     def _listed(self, row: os.DirEntry[str], skipped: list[str]) -> Entry | None:
         """Gives the entry of one name, None when it is not part of the workspace."""
         name = row.name
-        if name in JUNK_DIRS and row.is_dir(follow_symlinks=False):
+        if name == _OURS and row.is_dir(follow_symlinks=False):
             return None
         if self._exclude and row.path in self._exclude:
             return None

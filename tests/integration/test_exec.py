@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,12 @@ def test_codas_own_options_and_refusals(tmp_path: Path, coda: RunCoda) -> None:
     missing = coda("exec", "-o", "c.jsonl", "nowhere.py")
     assert (missing.status, missing.out) == (2, "")
     assert "nowhere.py" in missing.err
+    with zipfile.ZipFile(tmp_path / "no_main.zip", "w") as archive:
+        archive.writestr("other.py", "")
+    no_main = coda("exec", "-o", "c.jsonl", "no_main.zip")
+    assert (no_main.status, no_main.err) == (
+        2, "coda: cannot run no_main.zip: it is a zip file without a __main__.py\n",
+    )  # fmt: skip
     assert "Traceback" not in missing.err + again.err
     assert not (tmp_path / "c.jsonl").exists()
 

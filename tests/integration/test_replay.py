@@ -332,3 +332,55 @@ def test_what_is_no_trace_is_refused_in_one_sentence(tmp_path: Path, coda: RunCo
             assert "Traceback" not in ran.err
             assert len(ran.err.strip().splitlines()) == 1
     assert not (tmp_path / "f.jsonl").exists()
+
+
+ELSEWHERE = dedent(
+    """
+    import os, tempfile, time
+    from datetime import datetime
+    print(time.tzname, datetime.fromtimestamp(1_700_000_000), "TZ" in os.environ)
+    with tempfile.NamedTemporaryFile("w+") as file:
+        file.write("kept")
+        file.seek(0)
+        print(file.name, file.read(), os.path.dirname(file.name) == tempfile.gettempdir())
+    open("made", "w").close()
+    print(oct(os.stat("made").st_mode), oct(os.umask(0)))
+    """
+)
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["beside", "inside"])
+def test_zone_temporary_folder_and_mask_are_the_recorded_ones(
+    inside: bool, tmp_path: Path, coda: RunCoda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, away = tmp_path / "work", tmp_path / "away"
+    temp = work / "temp" if inside else tmp_path / "temp"
+    for folder in (work, temp, away):
+        folder.mkdir(parents=True, exist_ok=True)
+    (work / "prog.py").write_text(ELSEWHERE)
+    old = os.umask(0o027)
+    monkeypatch.delenv("TZ", raising=False)
+    try:
+        ran = coda("exec", "-o", "../t.jsonl", "prog.py", cwd=work, env={"TMPDIR": str(temp)})
+    finally:
+        os.umask(old)
+    assert ran.status == 0, ran.err
+    assert str(temp) in ran.out
+    assert ran.out.endswith("0o100640 0o27\n")
+    shutil.rmtree(work)
+    if not inside:
+        temp.rmdir()
+    again = coda("replay", "--verify", tmp_path / "t.jsonl", cwd=away, env={"TMPDIR": str(away)})
+    assert again.status == 0, again.out + again.err
+    assert list(away.iterdir()) == []
+
+    def change(rows: list[Row]) -> None:
+        next(row for row in rows if row["type"] == "run.started")["zone"] = "XYZ-05:30"
+
+    elsewhere = doctored(tmp_path / "t.jsonl", tmp_path / "zone.jsonl", change)
+    state = state_at(
+        elsewhere, lines_at(elsewhere, 3)[0].seq, exprs=["time.tzname", "time.localtime(0)[3:5]"]
+    )
+    assert [value if isinstance(value, str) else value.repr for value in state.exprs.values()] == [
+        "('XYZ', 'XYZ')", "(5, 30)",
+    ]  # fmt: skip

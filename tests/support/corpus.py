@@ -6,6 +6,9 @@ so a recorded run can be compared with a plain one, byte for byte.
 
 from __future__ import annotations
 
+import io
+import zipfile
+
 from tests.support.programs import Program, dedent
 
 _HELPER = "def double(x):\n    y = x * 2\n    return y\n"
@@ -668,6 +671,112 @@ WORLD = [
     ),
 ]
 
+MACHINE = [
+    _p(
+        "interpreter",
+        """
+        import gc, inspect, logging, os, sys, traceback
+        print(gc.isenabled(), sys.getrecursionlimit())
+        gc.disable()
+        print(gc.isenabled())
+        gc.enable()
+        def depth(n=0):
+            try:
+                return depth(n + 1)
+            except RecursionError:
+                return n
+        sys.setrecursionlimit(300)
+        print(gc.isenabled(), sys.getrecursionlimit(), depth())
+        sys.setrecursionlimit(2000)
+        print(depth())
+        for bad in (0, "x"):
+            try:
+                sys.setrecursionlimit(bad)
+            except (ValueError, TypeError) as error:
+                print(error)
+        def where():
+            traceback.print_stack()
+            print([frame.function for frame in inspect.stack()], len(traceback.extract_stack()))
+            print(inspect.getmodule(where).__name__)
+        where()
+        logging.warning("here", stack_info=True)
+        with open(__file__) as first, open(__file__) as second:
+            print(first.fileno(), second.fileno(), os.dup(1))
+        """,
+    ),
+    _p(
+        "host_facts",
+        """
+        import os, resource, socket
+        print(os.uname().sysname, type(os.uname()).__name__, type(os.times()).__name__, os.getsid(0) > 0)
+        print(os.getuid() >= 0, os.getpgid(0) == os.getpgrp(), os.getresuid()[0] == os.getuid())
+        print(socket.gethostname() == os.uname().nodename, resource.getrusage(0).ru_maxrss > 0)
+        print(sorted(os.sched_getaffinity(0)) == sorted(os.sched_getaffinity(0)), os.sysconf("SC_PAGE_SIZE"))
+        for ask in (lambda: os.getpgid(999_999_999), lambda: os.readlink("prog.py"), os.get_terminal_size):
+            try:
+                print(ask())
+            except OSError as error:
+                print(error.errno, error.filename)
+        print(os.access("prog.py", os.R_OK), os.access("nowhere", os.F_OK))
+        """,
+    ),
+    _p(
+        "environment_changes",
+        """
+        import os
+        os.environ["MODE"] = "prod"
+        print(os.environ.setdefault("LEVEL", "5"), os.environ["LEVEL"], os.environ.pop("MODE"))
+        print(os.environ["APP"], os.environ.get("MODE"), "APP='ä'" in repr(os.environ).replace(": ", "="))
+        os.environ["APP"] = "other"
+        del os.environ["APP"]
+        print(os.getenv("APP"), os.environ.get("LEVEL"), dict(os.environ)["LEVEL"], "LEVEL" in os.environ)
+        """,
+        env={"APP": "ä"},
+    ),
+    _p(
+        "left_out_folders",
+        """
+        import os
+        from pathlib import Path
+        print(sorted(os.listdir(".")), sorted(path.as_posix() for path in Path(".").rglob("*")))
+        print(open(".git/HEAD").read(), os.listdir("node_modules/x"))
+        for act in (lambda: os.mkdir("__pycache__"), lambda: os.rmdir("node_modules")):
+            try:
+                act()
+            except OSError as error:
+                print(type(error).__name__, error)
+        for act in (lambda: os.rename("no", "x"), lambda: os.link("no", "y"), lambda: os.truncate("no", 3)):
+            try:
+                act()
+            except OSError as error:
+                print(type(error).__name__, error, error.filename2)
+        os.makedirs("sub/.venv/bin", exist_ok=True)
+        with os.scandir("sub") as entries:
+            for entry in entries:
+                print(entry, entry.is_dir(), entry.is_file(), entry.is_symlink(), entry.path)
+                print(isinstance(entry, os.DirEntry), entry.inode() == entry.stat().st_ino, os.fspath(entry))
+        """,
+        files={".git/HEAD": "ref", "node_modules/x/y.js": "", "__pycache__/z.pyc": "", "sub/a.txt": "a"},
+    ),
+    _p(
+        "plug_ins",
+        """
+        import importlib.util, pkgutil, runpy, sys, zipfile
+        spec = importlib.util.spec_from_file_location("plug", "plugins/plug.py")
+        plug = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(plug)
+        print(plug.name(), runpy.run_path("plugins/other.py")["X"])
+        with zipfile.ZipFile("stamped.zip", "w") as archive:
+            archive.writestr("zipped/__init__.py", "from .inner import Y")
+            archive.writestr("zipped/inner.py", "Y = 'from a zip'")
+        sys.path.insert(0, "stamped.zip")
+        import zipped
+        print(zipped.Y, [module.name for module in pkgutil.iter_modules(["plugins", "stamped.zip"])])
+        """,
+        files={"plugins/plug.py": "def name():\n    return __name__\n", "plugins/other.py": "X = 1\n"},
+    ),
+]
+
 OUTPUT = [
     _p(
         "print_forms",
@@ -815,7 +924,46 @@ ENDS = [
     _p("unraisable_assert", "def f():\n    assert 1 == 2, 'not equal'\nf()\n", status=1),
 ]
 
+
+def _zipped(**members: str) -> bytes:
+    """A zip file with a fixed date."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, text in members.items():
+            archive.writestr(zipfile.ZipInfo(name.replace("__slash__", "/") + ".py"), text)
+    return buffer.getvalue()
+
+
+_ZIP_MAIN = """\
+import os, sys
+import inner
+from pk.mod import V
+print(__name__, inner.f(3), V, sys.argv, os.path.basename(__file__), sys.path[0] == os.path.dirname(__file__))
+print(type(__loader__).__name__, __spec__.name, repr(__package__), __cached__)
+# %% a second cell
+x = inner.f(20)
+sys.exit(x)
+"""
+_ZIP_HELPERS = {
+    "inner": "def f(x):\n    return x * 2\n",
+    "pk__slash____init__": "",
+    "pk__slash__mod": "V = 1\n",
+}
+
 LAYOUT = [
+    Program(
+        "zip_program", _zipped(__main__=_ZIP_MAIN, **_ZIP_HELPERS), file="app.pyz", args=("a",), status=40
+    ),
+    _p(
+        "package_that_fails",
+        "",
+        files={
+            "bad/__init__.py": "import sys\nprint('begun')\nsys.exit(7)\n",
+            "bad/tool.py": "print('never')\n",
+        },
+        module="bad.tool",
+        status=7,
+    ),
     _p(
         "cells",
         """
@@ -991,5 +1139,5 @@ STDLIB = [
     ),
 ]
 
-PROGRAMS: list[Program] = [*FILES, *LANGUAGE, *WORLD, *OUTPUT, *ENDS, *LAYOUT, *STDLIB]
+PROGRAMS: list[Program] = [*FILES, *LANGUAGE, *WORLD, *MACHINE, *OUTPUT, *ENDS, *LAYOUT, *STDLIB]
 BY_NAME = {program.name: program for program in PROGRAMS}

@@ -2,8 +2,8 @@
 
 Guarantee: an act that another process could see (opening for writing, renaming, deleting, starting,
 connecting) is asked of the host, and so on disk, before it happens. Content is read before the open
-goes on, since the open itself may destroy it. What the import machinery opens is left out by its
-caller, never by path; modules of the workspace are told by their loader.
+goes on, since the open itself may destroy it. What the import machinery opens of libraries is left out by
+its caller, never by path alone; modules of the workspace are told by their loader.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from coda.runtime.worker.modules import is_library
 from coda.runtime.worker.recorder import Recorder
 from coda.runtime.worker.units import OWN_FOLDER, Units
 
@@ -96,9 +97,11 @@ class Audit:
         if isinstance(path, int) or path is None:
             return
         caller = sys._getframe(2).f_code.co_filename
-        if caller.startswith((*_MACHINERY, OWN_FOLDER)):
+        if caller.startswith(OWN_FOLDER):
             return
         given, full = self._names(path)
+        if caller.startswith(_MACHINERY) and not self._is_workspace(full):
+            return
         if caller.endswith(_QUIET_READERS) and not full.startswith(self._root):
             return
         writing = bool(flags & _WRITING)
@@ -273,6 +276,11 @@ class Audit:
         text = os.fsdecode(path)
         full = os.path.normpath(os.path.join(os.getcwd(), text))
         return (text if text != self._relative(full) else None), full
+
+    def _is_workspace(self, full: str) -> bool:
+        """Whether what the import machinery opens is the agent's: a plug-in, an archive; no library."""
+        inside = full.startswith(self._root.rstrip(os.sep) + os.sep)
+        return inside and not is_library(os.path.dirname(full), self._root)
 
     def _relative(self, full: str) -> str:
         if full == self._root:

@@ -34,6 +34,7 @@ from coda.runtime.worker.endings import (
     print_exit,
 )  # fmt: skip
 from coda.runtime.worker.hastening import hasten
+from coda.runtime.worker.interpreter import Interpreter
 from coda.runtime.worker.interrupts import Interrupts
 from coda.runtime.worker.main_module import FRAMES_OF_MODULE, run_as_module, runs_as_module
 from coda.runtime.worker.names import describe_exception
@@ -77,6 +78,7 @@ class Blocks:
         level: str,
         value_limit: int,
         baton: Baton,
+        interpreter: Interpreter,
         pristine: Callable[[bool], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._recorder = recorder
@@ -85,6 +87,7 @@ class Blocks:
         self._module = module
         self._level = level
         self._pristine = pristine
+        self._interpreter = interpreter
         self._value_limit = value_limit
         self._prepared: dict[int, Unit] = {}
         self._next_id = 0
@@ -331,9 +334,7 @@ class Blocks:
 
     def _enter(self, code: CodeType, *, as_module: bool) -> None:
         namespace = self._module.__dict__
-        limit = sys.getrecursionlimit()
-        depth = _stack_depth() + as_module * FRAMES_OF_MODULE
-        sys.setrecursionlimit(limit + depth)
+        self._interpreter.enter(_stack_depth() + as_module * FRAMES_OF_MODULE)
         try:
             sys.settrace(self._tracing[0])
             sys.setprofile(self._tracing[1])
@@ -353,8 +354,6 @@ class Blocks:
             except BaseException:  # noqa: BLE001  whatever its profiler raises
                 self._tracing = sys.gettrace(), None
             sys.settrace(None)
-            if sys.getrecursionlimit() == limit + depth:
-                sys.setrecursionlimit(limit)
 
 
 def _stack_depth() -> int:

@@ -7,6 +7,7 @@ can only be entered while no thread exists, and a shim must be there before what
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import gc
 import os
 import resource
@@ -32,6 +33,7 @@ from coda.runtime.worker.blocks import Blocks
 from coda.runtime.worker.endings import plain_traceback
 from coda.runtime.worker.inbox import Clock, Inbox
 from coda.runtime.worker.inspector import Inspector
+from coda.runtime.worker.interpreter import Interpreter
 from coda.runtime.worker.interrupts import Interrupts
 from coda.runtime.worker.isolation import Isolation, fence, isolate
 from coda.runtime.worker.loop import Loops
@@ -50,6 +52,7 @@ from coda.runtime.worker.tls import Tls
 from coda.runtime.worker.units import Units
 
 _SWITCH_SECONDS = 0.001
+_HIGHEST_FD, _OWN_FDS = 1024, 32
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 32 << 20
 _FIRST_BYTES = 2 << 20
@@ -66,8 +69,7 @@ def serve(read_fd: int, write_fd: int, control_fd: int, finder: Finder) -> NoRet
         control_fd: where it asks that a block be interrupted.
         finder: gives coda's modules their builtins.
     """
-    for fd in (read_fd, write_fd, control_fd):
-        os.set_inheritable(fd, False)
+    read_fd, write_fd, control_fd = (_out_of_the_way(fd) for fd in (read_fd, write_fd, control_fd))
     channel = Channel(read_fd, write_fd, ToWorker)
     try:
         configure = channel.receive()
@@ -100,6 +102,8 @@ class Worker:
         real_clock = time.monotonic
         self.inbox = Inbox(self.recorder, Clock(_recorded_clock), real_clock)
         self.baton = Baton(self.recorder, self.inbox)
+        self.interpreter = Interpreter()
+        self.recorder.collects = lambda: self.interpreter.collects
         self.processes = Processes(self.recorder, self.units, self.feed, replaying=replaying)
         self.sockets = Sockets(self.recorder, self.feed, self.units, replaying=replaying)
         self.interrupts = Interrupts(self.recorder, self.units, control_fd)
@@ -112,6 +116,7 @@ class Worker:
             value_limit=config.value_limit,
             pristine=ownership.pristine,
             baton=self.baton,
+            interpreter=self.interpreter,
         )
         self.inspector.steps = self.blocks.steps_so_far
         self.inspector.on_watch = lambda statements, count: self.blocks.watch(statements, count=count)
@@ -126,8 +131,11 @@ class Worker:
     def _install(self, replaying: bool) -> None:
         config = self.config
         gc.disable()
+        self.interpreter.install()
         self.shims.install()
-        self.shims.install_environment(config.env)
+        self.shims.install_environment(config.env, zone=config.zone)
+        if config.umask is not None:
+            os.umask(config.umask)
         self.processes.install()
         if "subprocess" in sys.modules:
             self.processes.adapt(sys.modules["subprocess"])
@@ -301,3 +309,12 @@ def _has_aslr() -> bool:
     if not sys.platform.startswith("linux"):
         return True
     return not ctypes.CDLL(None).personality(0xFFFFFFFF) & 0x0040000
+
+
+def _out_of_the_way(fd: int) -> int:
+    """Moves a descriptor to a high number: the agent's first is 3, as in a plain program, also on replay."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    top = _HIGHEST_FD if limit == resource.RLIM_INFINITY else min(limit, _HIGHEST_FD)
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, max(3, top - _OWN_FDS))
+    os.close(fd)
+    return moved

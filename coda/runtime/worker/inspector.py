@@ -9,26 +9,18 @@ from __future__ import annotations
 
 import ctypes
 import os
-import reprlib
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from types import CodeType, FrameType
 from typing import Any
 
 from coda.runtime.protocol import Answer, Exit, Inspect, Reply, Resume, Stopped
+from coda.runtime.worker.endings import agents_part, outcome_of, print_exception, print_exit
 from coda.runtime.worker.main_module import become_module
 from coda.runtime.worker.names import Ctx, ctx_store
 from coda.runtime.worker.recorder import Recorder
+from coda.runtime.worker.showing import REPR_BYTES, SHORT_BYTES, show
 from coda.runtime.worker.units import Units, function_of
-
-REPR_SECONDS = 0.2
-REPR_BYTES = 1 << 16
-_SHORT_BYTES = 2000
-
-
-class _TooSlow(BaseException):
-    """A repr took too long."""
 
 
 class Inspector:
@@ -97,7 +89,7 @@ class Inspector:
         try:
             return Reply(True, getattr(self, f"_do_{message.command}")(**message.data))
         except BaseException as error:  # noqa: BLE001  the agent's own code may raise anything, also at a repr
-            return Reply(False, {"type": type(error).__name__, "message": str(error)[:_SHORT_BYTES]})
+            return Reply(False, {"type": type(error).__name__, "message": str(error)[:SHORT_BYTES]})
 
     # --- commands ------------------------------------------------------------------------------
 
@@ -135,13 +127,27 @@ class Inspector:
             before = place(None, False)
             place(value, True)
             result.append(
-                {"name": name, "expr": expr, "before": before, "after": show(value, limit=_SHORT_BYTES)}
+                {"name": name, "expr": expr, "before": before, "after": show(value, limit=SHORT_BYTES)}
             )
         return result
 
-    def _do_locate(self, module: str) -> dict[str, str]:
-        """Finds what `python -m module` would run and makes `__main__` look like it."""
-        return become_module(self._namespace, module)
+    def _do_locate(self, module: str) -> dict[str, Any]:
+        """Finds what `python -m module` would run and makes `__main__` look like it.
+
+        A package on the way to it that fails ends the program: that gives `outcome` and `status`.
+        """
+        try:
+            return dict(become_module(self._namespace, module))
+        except BaseException as error:  # whatever leaves the package's code is the program's end
+            tb = agents_part(error, self._units.owns)
+            outcome, code = outcome_of(error)
+            if tb is None and outcome != "exited":
+                raise
+            if outcome == "exited":
+                print_exit(error)
+                return {"outcome": "ok" if code == 0 else "error", "status": code or 0}
+            print_exception(error, tb)
+            return {"outcome": outcome, "status": 130 if outcome == "interrupted" else 1}
 
     def _do_watch(self, statements: list[int], count: bool) -> None:
         self.on_watch(statements, count)
@@ -192,7 +198,7 @@ class Inspector:
         )
 
     def _shown(self, values: dict[str, Any]) -> dict[str, Any]:
-        return {str(name): show(value, limit=_SHORT_BYTES) for name, value in values.items()}
+        return {str(name): show(value, limit=SHORT_BYTES) for name, value in values.items()}
 
 
 def _ignore(_paused: bool) -> None:
@@ -210,7 +216,7 @@ def _nothing(_wall_ns: int) -> None:
 def _place_in(scope: Any, name: str, frame: FrameType | None) -> Callable[[Any, bool], Any]:
     def place(value: Any, write: bool) -> Any:
         if not write:
-            return show(scope[name], limit=_SHORT_BYTES) if name in scope else None
+            return show(scope[name], limit=SHORT_BYTES) if name in scope else None
         scope[name] = value
         if frame is not None and sys.version_info < (3, 13) and frame.f_code.co_flags & 0x2:
             # Before PEP 667 a frame's locals are a copy: push it back.
@@ -218,51 +224,3 @@ def _place_in(scope: Any, name: str, frame: FrameType | None) -> Callable[[Any, 
         return None
 
     return place
-
-
-class _Bounded(reprlib.Repr):
-    def __init__(self, limit: int) -> None:
-        super().__init__()
-        many = 1000 if limit > _SHORT_BYTES else 40
-        self.maxdict = self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = many
-        self.maxdeque = self.maxarray = many
-        self.maxlevel = 8
-        self.maxstring = self.maxlong = self.maxother = limit
-
-
-def show(value: Any, *, limit: int) -> dict[str, Any]:
-    """{"type", "repr", "truncated", "source", "exact"} of a live object, bounded in size and time."""
-    kind = type(value)
-    name = (
-        kind.__qualname__
-        if kind.__module__ in ("builtins", "__main__")
-        else f"{kind.__module__}.{kind.__qualname__}"
-    )
-    text, exact = _bounded_repr(value, limit)
-    truncated = len(text) > limit
-    return {
-        "type": name,
-        "repr": text[:limit],
-        "truncated": truncated,
-        "source": "replay",
-        "exact": exact and not truncated,
-    }
-
-
-def _bounded_repr(value: Any, limit: int) -> tuple[str, bool]:
-    def too_slow(_signal: int, _frame: Any) -> None:
-        raise _TooSlow
-
-    before = signal.getsignal(signal.SIGALRM)
-    try:
-        signal.signal(signal.SIGALRM, too_slow)
-        signal.setitimer(signal.ITIMER_REAL, REPR_SECONDS)
-        text = _Bounded(limit).repr(value)
-        return text, "..." not in text
-    except _TooSlow:
-        return f"<{type(value).__name__}: repr takes longer than {REPR_SECONDS} s>", False
-    except BaseException as error:  # noqa: BLE001  the agent's own __repr__
-        return f"<{type(value).__name__}: repr raised {type(error).__name__}>", False
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

@@ -11,6 +11,7 @@ import importlib.util
 import os
 import runpy
 import sys
+import zipimport
 from importlib.machinery import BuiltinImporter, ModuleSpec, SourceFileLoader
 from types import CodeType, ModuleType
 from typing import Any, Final
@@ -25,7 +26,7 @@ def new_main_module(*, file: str | None, program: str = "") -> ModuleType:
 
     Args:
         file: the program's file; None when there is none.
-        program: what was named on the command line: the file, or a folder that holds it.
+        program: what was named on the command line: the file, or a folder or zip file that holds it.
     """
     module = ModuleType("__main__")
     space = module.__dict__
@@ -35,10 +36,16 @@ def new_main_module(*, file: str | None, program: str = "") -> ModuleType:
     if file is not None:
         space.update(__file__=file, __cached__=None, __loader__=SourceFileLoader("__main__", file))
         if os.path.basename(file) == "__main__.py" and os.path.abspath(program) == os.path.dirname(file):
-            spec = importlib.util.spec_from_file_location("__main__", file, loader=space["__loader__"])
-            space.update(_facts(spec))
+            space.update(_facts(_spec_of(file, space["__loader__"])))
     sys.modules["__main__"] = module
     return module
+
+
+def _spec_of(file: str, loader: SourceFileLoader) -> ModuleSpec | None:
+    holder = os.path.dirname(file)
+    if os.path.isfile(holder):
+        return zipimport.zipimporter(holder).find_spec("__main__")
+    return importlib.util.spec_from_file_location("__main__", file, loader=loader)
 
 
 def become_module(namespace: dict[str, Any], name: str) -> dict[str, str]:

@@ -17,15 +17,32 @@ from typing import Any
 _SKIPPED = ("site-packages", "dist-packages", "node_modules", ".git", ".venv")
 
 
+_PREFIXES = tuple({os.path.realpath(path) for path in (sys.prefix, sys.base_prefix, sys.exec_prefix)})
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def is_library(folder: str, *workspaces: str) -> bool:
+    """Whether a folder is an environment's, or an installation's, and not a workspace's."""
+    for prefix in (*_PREFIXES, _PACKAGE):
+        inside = folder == prefix or folder.startswith(prefix + os.sep)
+        # A workspace may lie inside a prefix, a prefix inside a workspace is no part of it.
+        if inside and not any(top.startswith(prefix + os.sep) for top in workspaces):
+            return True
+    return any(part in _SKIPPED for part in folder.split(os.sep))
+
+
 class AgentLoader(SourceFileLoader):
     """Compiles a workspace module through the instrumenter."""
 
     compiler: Callable[[str, str, bytes], CodeType]
+    quiet: Callable[[], AbstractContextManager[None]]
 
     def get_code(self, fullname: str) -> CodeType:
         """Reads, tells of and compiles the source."""
         path = self.get_filename(fullname)
-        return type(self).compiler(fullname, path, self.get_data(path))
+        with type(self).quiet():  # the compiler tells of it
+            data = self.get_data(path)
+        return type(self).compiler(fullname, path, data)
 
 
 class AgentFinder:
@@ -41,9 +58,9 @@ class AgentFinder:
         self._on_library = on_library
         self._quiet = quiet
         self._folders = tuple(os.path.realpath(folder) for folder in folders)
-        self._loader = type("AgentLoader", (AgentLoader,), {"compiler": staticmethod(compiler)})
-        self._prefixes = tuple({os.path.realpath(p) for p in (sys.prefix, sys.base_prefix, sys.exec_prefix)})
-        self._package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        self._loader = type(
+            "AgentLoader", (AgentLoader,), {"compiler": staticmethod(compiler), "quiet": staticmethod(quiet)}
+        )
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: Any = None
@@ -68,15 +85,8 @@ class AgentFinder:
         return None
 
     def _is_agents(self, folder: str) -> bool:
-        if not any(folder == top or folder.startswith(top.rstrip(os.sep) + os.sep) for top in self._folders):
-            return False
-        for prefix in (*self._prefixes, self._package):
-            inside = folder == prefix or folder.startswith(prefix + os.sep)
-            # A workspace may lie inside a prefix, a prefix inside a workspace is no part of it.
-            if inside and not any(top.startswith(prefix + os.sep) for top in self._folders):
-                return False
-        parts = folder.split(os.sep)
-        return not any(part in _SKIPPED for part in parts)
+        inside = any(folder == top or folder.startswith(top.rstrip(os.sep) + os.sep) for top in self._folders)
+        return inside and not is_library(folder, *self._folders)
 
     def invalidate_caches(self) -> None:
         """Nothing is cached: a file made by agent code is found at once."""

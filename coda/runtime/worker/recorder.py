@@ -77,6 +77,8 @@ class Recorder:
         self.dropped = 0
         self.exempt: set[int] = set()
         self.handle: Callable[[Any], None] = _unexpected
+        self.collects: Callable[[], bool] = bool
+        """Whether agent code lets garbage be collected; set by the worker."""
         self._origin_ns = origin_ns
         self._lock = _thread.RLock()
         self._asking = _thread.RLock()
@@ -127,7 +129,7 @@ class Recorder:
                     self.drain()
                     if type(self.lines) is self._throttle_class and len(self.lines) < _THROTTLE_ENTRIES:
                         self.lines.__class__ = Buffer
-                if self._may_collect and gc.get_count()[0] > _COLLECT_AFTER and not gc.isenabled():
+                if self._may_collect and gc.get_count()[0] > _COLLECT_AFTER and self.collects():
                     self._ask_for_collection()
             except OSError:
                 _exit(70)

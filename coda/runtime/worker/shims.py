@@ -19,20 +19,19 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from coda.runtime.worker.acts import acts
+from coda.runtime.worker.facts import LATER, adapt_later, host_facts, stat_facts
+from coda.runtime.worker.interpreter import SHORTENED, shorten_stacks
+from coda.runtime.worker.listings import listings
 from coda.runtime.worker.recorder import Recorder
 from coda.runtime.worker.standins import (
     CODE_OF,
     AnsweringClock,
     Derived,
     Feed,
-    HostFact,
-    Kill,
     RecordedEnviron,
     RecordingClock,
     Sleep,
-    SortedListing,
-    SortedScan,
-    Stat,
     Urandom,
 )
 
@@ -72,32 +71,13 @@ class Shims:
         replacements.append((os, "urandom", urandom))
         if hasattr(os, "getrandom"):
             replacements.append((os, "getrandom", urandom))
-        replacements += [(os, "listdir", SortedListing(os.listdir)), (os, "scandir", SortedScan(os.scandir))]
-        for module, name in ((os, "getpid"), (os, "getppid"), (os, "cpu_count"), (os, "getloadavg"),
-                             (time, "clock_gettime"), (time, "clock_gettime_ns")):  # fmt: skip
-            if hasattr(module, name):
-                real = getattr(module, name)
-                fact = HostFact(real, self.recorder, self.feed, replaying=self.replaying)
-                replacements.append((module, name, fact))
-        for name in ("stat", "lstat", "fstat"):
-            # Not in `posix`: the import machinery looks there, and its looks are no observations.
-            real = getattr(os, name)
-            stat = Stat(real, self.recorder, self.feed, replaying=self.replaying)
-            self._swapped[id(real)] = (real, stat)
-            setattr(os, name, stat)
-        for name in ("kill", "killpg"):
-            real = getattr(os, name)
-            replacements.append((os, name, Kill(real, self.recorder, self.feed, replaying=self.replaying)))
-        for name in ("statvfs", "fstatvfs"):
-            if hasattr(os, name):
-                fact = HostFact(
-                    getattr(os, name),
-                    self.recorder,
-                    self.feed,
-                    replaying=self.replaying,
-                    rebuild=os.statvfs_result,
-                )
-                replacements.append((os, name, fact))
+        for kind_of in (stat_facts, listings, acts):
+            for name, shim in kind_of(self.recorder, self.feed, replaying=self.replaying):
+                # Not in `posix`: the import machinery looks there, and its looks are no observations.
+                real = getattr(os, name)
+                self._swapped[id(real)] = (real, shim)
+                setattr(os, name, shim)
+        replacements += host_facts(self.recorder, self.feed, replaying=self.replaying)
         for module, name, shim in replacements:
             self._swap(module, name, shim)
         self._install_derived()
@@ -152,10 +132,14 @@ class Shims:
 
     def after_import(self, name: str, module: Any) -> None:
         """Adapts a module that has just been imported."""
+        if name in LATER:
+            adapt_later(module, self.recorder, self.feed, replaying=self.replaying)
         if name in WAITERS:
             self._give_real_clock(module)
             if name == "ssl":
                 module.RAND_bytes = os.urandom
+        elif name in SHORTENED:
+            shorten_stacks(module, self.recorder)
         elif name == "random":
             self._seed_random(module)
         elif name == "uuid":
@@ -198,13 +182,20 @@ class Shims:
             if isinstance(shim, AnsweringClock):
                 shim.go_real()
 
-    def install_environment(self, env: dict[str, str] | None) -> None:
-        """Gives agent code its environment, each read of which is noted."""
+    def install_environment(self, env: dict[str, str] | None, *, zone: str = "") -> None:
+        """Gives agent code its environment, each read of which is noted.
+
+        Args:
+            env: the whole of it; None leaves the worker's own.
+            zone: the time zone of the C library, where `TZ` is not set; agent code does not see it there.
+        """
         environ = os.environ
         if env is not None:
             for key in list(environ):
                 del environ[key]
             environ.update(env)
+            if zone and "TZ" not in env:
+                os.putenv("TZ", zone)
             if hasattr(time, "tzset"):
                 time.tzset()
         environ.__dict__.update(_coda_recorder=self.recorder, _coda_seen={})
@@ -227,7 +218,7 @@ def _uuid1_without_chance(real: Any, seed: int) -> Any:
 class AfterImport:
     """A finder that lets `Shims` adapt the modules it must, right after they were executed."""
 
-    NAMES = frozenset((*WAITERS, "random", "uuid"))
+    NAMES = frozenset((*WAITERS, *LATER, *SHORTENED, "random", "uuid"))
 
     def __init__(self, shims: Shims, hooks: dict[str, Callable[[Any], None]]) -> None:
         self._shims = shims

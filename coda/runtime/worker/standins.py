@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-from coda.log import CODES, to_envelope
+from coda.log import CODES, from_envelope, to_envelope
 from coda.runtime.worker.recorder import Recorder
 
 HOST_CODE = -17
@@ -45,6 +45,12 @@ class Feed:
         self._answers = answers
         self._next = 0
         self._stop_before = stop_before
+
+    def peek(self, code: int) -> Any:
+        """Gives the next answer without taking it; None when it is not one of that code."""
+        if self._next < len(self._answers) and self._answers[self._next][0] == code:
+            return self._answers[self._next][1]
+        return None
 
     def take(self, code: int) -> Any:
         """Gives the next answer, which must be one of that code; else the replay has diverged and ends."""
@@ -172,7 +178,13 @@ class HostFact(Shim):
     __slots__ = ("_feed", "_real", "_rebuild", "_recorder", "_replaying")
 
     def __init__(
-        self, real: Any, recorder: Recorder, feed: Feed, *, replaying: bool, rebuild: Any = tuple
+        self,
+        real: Any,
+        recorder: Recorder,
+        feed: Feed,
+        *,
+        replaying: bool,
+        rebuild: Callable[[Any], Any] | None = None,
     ) -> None:
         super().__init__(real)
         self._rebuild = rebuild
@@ -189,12 +201,23 @@ class HostFact(Shim):
             answer = self._feed.take(HOST_CODE)
             if not self._feed.live:
                 self._recorder.code(HOST_CODE, answer)
-                value = answer[1]
-                return self._rebuild(value) if isinstance(value, list) else value
-        value = self._real(*args, **kwargs)
+                return self._again(answer[1], args[0] if args else None)
+        try:
+            value = self._real(*args, **kwargs)
+        except OSError as error:
+            self._recorder.code(HOST_CODE, [self.__name__, {"errno": error.errno}])
+            raise
         plain = list(value) if isinstance(value, tuple) else value
         self._recorder.code(HOST_CODE, [self.__name__, to_envelope(plain)])
         return value
+
+    def _again(self, answer: Any, subject: Any) -> Any:
+        """The recorded answer, or the recorded refusal."""
+        if isinstance(answer, dict) and "errno" in answer:
+            named = (subject,) if isinstance(subject, (str, bytes, os.PathLike)) else ()
+            raise OSError(answer["errno"], os.strerror(answer["errno"]), *named)
+        value = from_envelope(answer)
+        return self._rebuild(value) if self._rebuild is not None else value
 
 
 class Stat(HostFact):
@@ -211,7 +234,7 @@ class Stat(HostFact):
             answer = feed.take(HOST_CODE)
             if not feed.live:
                 recorder.code(HOST_CODE, answer)
-                return self._answer(answer[1], args[0] if args else kwargs.get("path"))
+                return self._again(answer[1], args[0] if args else kwargs.get("path"))
         try:
             found = self._real(*args, **kwargs)
         except OSError as error:
@@ -221,11 +244,10 @@ class Stat(HostFact):
         recorder.code(HOST_CODE, [self.__name__, {"stat": list(plain), "more": named}])
         return found
 
-    @staticmethod
-    def _answer(value: Any, path: Any) -> Any:
-        if "errno" in value:
-            raise OSError(value["errno"], os.strerror(value["errno"]), path)
-        return os.stat_result(value["stat"], value["more"])
+    def _again(self, answer: Any, subject: Any) -> Any:
+        if "errno" in answer:
+            raise OSError(answer["errno"], os.strerror(answer["errno"]), subject)
+        return os.stat_result(answer["stat"], answer["more"])
 
 
 class Kill(HostFact):
@@ -328,64 +350,16 @@ class Urandom(Shim):
         return b"".join(parts)[:size]
 
 
-class SortedListing(Shim):
-    """`os.listdir` in sorted order: the system's own order is arbitrary and differs between copies."""
-
-    __slots__ = ("_real",)
-
-    def __init__(self, real: Any) -> None:
-        super().__init__(real)
-        self._real = real
-
-    def __call__(self, path: Any = None) -> Any:
-        """Answers as the builtin would."""
-        return sorted(self._real(path))
-
-
-class _SortedScan:
-    def __init__(self, entries: Iterable[Any]) -> None:
-        self._entries = iter(entries)
-
-    def __iter__(self) -> _SortedScan:
-        return self
-
-    def __next__(self) -> Any:
-        return next(self._entries)
-
-    def __enter__(self) -> _SortedScan:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._entries = iter(())
-
-
-class SortedScan(Shim):
-    """`os.scandir` in sorted order."""
-
-    __slots__ = ("_real",)
-
-    def __init__(self, real: Any) -> None:
-        super().__init__(real)
-        self._real = real
-
-    def __call__(self, path: Any = None) -> Any:
-        """Answers as the builtin would."""
-        with self._real(path) as entries:
-            return _SortedScan(sorted(entries, key=_entry_name))
-
-
-def _entry_name(entry: Any) -> Any:
-    return entry.name
-
-
 class RecordedEnviron(os._Environ):  # type: ignore[type-arg]  # generic only for type checkers
     """`os.environ` that notes each variable that is read, once for each value."""
 
     _coda_recorder: Recorder
     _coda_seen: dict[Any, Any]
+
+    def __repr__(self) -> str:
+        for key in self:
+            self[key]  # it is all read
+        return super().__repr__()
 
     def __getitem__(self, key: Any) -> Any:
         try:

@@ -1,0 +1,129 @@
+"""Switches and views of the interpreter that coda uses itself, as a plain script would find them.
+
+Guarantee: agent code sees automatic garbage collection on, the recursion limit that it set, and a stack that
+begins with its own first frame, though the worker collects at recorded statements only, has frames of its own
+below the agent's, and has raised the limit by their number. What agent code sets there holds for agent code.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+from coda.runtime.worker.recorder import Recorder
+from coda.runtime.worker.standins import Shim
+from coda.runtime.worker.units import OWN_FOLDER
+
+SHORTENED = ("traceback", "inspect")
+"""Modules whose views of the stack are adapted."""
+_set_limit = sys.setrecursionlimit
+
+
+class Interpreter:
+    """What agent code has set, and the stand-ins through which it does so."""
+
+    def __init__(self) -> None:
+        self.collects = True
+        """False after the agent's `gc.disable()`: no collection is asked for."""
+        self.limit = sys.getrecursionlimit()
+        """Recursion limit as agent code sees it."""
+        self._below = 0
+
+    def install(self) -> None:
+        """Replaces the functions; before agent code is imported."""
+        for module, name, act in (
+            (gc, "enable", self._enable), (gc, "disable", self._disable), (gc, "isenabled", self._is_enabled),
+            (sys, "getrecursionlimit", self._get_limit), (sys, "setrecursionlimit", self._set_limit),
+        ):  # fmt: skip
+            setattr(module, name, _Switch(getattr(module, name), act))
+
+    def enter(self, below: int) -> None:
+        """A block begins with so many frames below the agent's first."""
+        self._below = below
+        _set_limit(self.limit + below)
+
+    def _enable(self) -> None:
+        self.collects = True
+
+    def _disable(self) -> None:
+        self.collects = False
+
+    def _is_enabled(self) -> bool:
+        return self.collects
+
+    def _get_limit(self) -> int:
+        return self.limit
+
+    def _set_limit(self, limit: Any, /) -> None:
+        below = self._below if type(limit) is int and limit > 0 else 0
+        _set_limit(limit + below if below else limit)  # raises what it raises of a limit that is none
+        self.limit = int(limit)
+
+
+class _Switch(Shim):
+    """A stand-in that works on the agent's view."""
+
+    __slots__ = ("_act",)
+
+    def __init__(self, real: Any, act: Callable[..., Any]) -> None:
+        super().__init__(real)
+        self._act = act
+
+    def __call__(self, *args: Any) -> Any:
+        """Answers as the builtin would."""
+        return self._act(*args)
+
+
+def shorten_stacks(module: Any, recorder: Recorder) -> None:
+    """Lets `traceback` and `inspect` end a stack where agent code begins."""
+    if module.__name__ == "traceback":
+        walk = module.walk_stack
+
+        def walk_stack(f: FrameType | None) -> Iterator[tuple[FrameType, int]]:
+            if f is None:
+                f = sys._getframe(1)
+                while f is not None and f.f_globals.get("__name__") == "traceback":
+                    f = f.f_back
+            for frame, line in walk(f):
+                if is_ours(frame):
+                    return
+                yield frame, line
+
+        walk_stack.__doc__ = walk.__doc__
+        module.walk_stack = walk_stack
+    elif module.__name__ == "inspect":
+        outer = module.getouterframes
+
+        def getouterframes(frame: FrameType | None, context: int = 1) -> list[Any]:
+            found = []
+            while frame is not None and not is_ours(frame):
+                found.append(frame)
+                frame = frame.f_back
+            return [outer_of(each, context) for each in found]
+
+        def outer_of(frame: FrameType, context: int) -> Any:
+            info = module.getframeinfo(frame, context)
+            return module.FrameInfo(frame, *info[:5], **_positions_of(info))
+
+        getouterframes.__doc__ = outer.__doc__
+        module.getouterframes = getouterframes
+        getmodule = module.getmodule
+
+        def quietly(object: Any, _filename: str | None = None) -> Any:
+            with recorder.quiet():  # it looks at the file of every module there is, of the worker's own too
+                return getmodule(object, _filename)
+
+        quietly.__doc__, quietly.__name__ = getmodule.__doc__, "getmodule"
+        module.getmodule = quietly
+
+
+def is_ours(frame: FrameType) -> bool:
+    """True for a frame of coda's own code, which agent code has above its first one."""
+    return frame.f_code.co_filename.startswith(OWN_FOLDER)
+
+
+def _positions_of(info: Any) -> dict[str, Any]:
+    return {"positions": info.positions} if hasattr(info, "positions") else {}
