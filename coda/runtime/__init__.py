@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from coda.runtime.manifest import Change, Entry, Manifest
     from coda.runtime.places import FileAccess
     from coda.runtime.primitives import Primitives
+    from coda.runtime.program import Program
     from coda.runtime.protocol import (
         LOWEST_CODE,
         Answer,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from coda.runtime.recording import Recording
     from coda.runtime.restoring import Restored, Restorer
     from coda.runtime.results import BlockResult, CtxChange, ErrorInfo
-    from coda.runtime.sandbox import MAX_BLOB_BYTES, Program, Sandbox
+    from coda.runtime.sandbox import MAX_BLOB_BYTES, Sandbox
     from coda.runtime.stopping import TIMED_OUT
     from coda.runtime.surroundings import is_known_zone
     from coda.runtime.tools import Outcome, Tool, invoke, tool
@@ -55,7 +56,7 @@ _HOMES = {
     "TIMED_OUT": "stopping",
     "ModelClient": "llm", "Mount": "protocol", "Observe": "protocol", "Outcome": "tools",
     "Pending": "arrivals",
-    "Prepare": "protocol", "Prepared": "protocol", "Primitives": "primitives", "Program": "sandbox",
+    "Prepare": "protocol", "Prepared": "protocol", "Primitives": "primitives", "Program": "program",
     "Recording": "recording", "Reply": "llm", "Request": "protocol", "Run": "protocol",
     "Restored": "restoring", "Restorer": "restoring",
     "RunResult": "agent", "Sandbox": "sandbox", "ScriptedLLM": "llm", "Stopped": "protocol",

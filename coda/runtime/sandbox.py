@@ -47,6 +47,7 @@ from coda.runtime.engine import Engine
 from coda.runtime.limits import Limits
 from coda.runtime.places import FileAccess
 from coda.runtime.primitives import Primitives
+from coda.runtime.program import LOCALE_NAMES, Program, environment_of
 from coda.runtime.protocol import Configure, Done, Prepare, Prepared, Run
 from coda.runtime.recording import Echo, Recording
 from coda.runtime.restoring import Restorer
@@ -62,9 +63,6 @@ VALUE_LIMIT = _DEFAULTS.value_limit
 LINE_LIMIT = _DEFAULTS.line_limit
 MAX_BLOB_BYTES = _DEFAULTS.max_blob
 HASH_SEED = 0
-LOCALE_NAMES = ("TZ", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_TIME", "LC_NUMERIC", "LC_COLLATE")
-# What agent code gets of the host's environment; a program (`coda exec`) gets all of it.
-ALLOWED_ENV = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TMPDIR", "TEMP", "TMP", *LOCALE_NAMES)
 
 
 class Sandbox:
@@ -139,7 +137,7 @@ class Sandbox:
         self.kind = kind
         self._value_limit = value_limit
         self._random_seed = secrets.randbits(63)
-        self._env = dict(env) if env is not None else _environment(kind, env_names)
+        self._env = dict(env) if env is not None else environment_of(kind, env_names)
         self._max_blob_bytes = max_blob_bytes
         self._tools: dict[str, Tool] = {tool.name: tool for tool in as_tools(tools)}
         self._runner = AsyncRunner()
@@ -569,23 +567,6 @@ class Sandbox:
             self.close("interrupted" if interrupted else "error", text=f"{kind.__name__}: {error}")
 
 
-class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """Facts of a program that runs as if by `python`."""
-
-    argv: tuple[str, ...] = ("",)
-    main: str | None = None
-    module: str | None = None
-    path: tuple[str, ...] = ()
-    cwd: str | None = None
-    stdin: int | None = None
-    tty: tuple[bool, bool, bool] = (False, False, False)
-    encoding: str = "utf-8"
-    closed: tuple[int, ...] = ()
-    """Which of the descriptors 0, 1 and 2 are closed."""
-    outside: tuple[str, ...] = ()
-    """Files that are no part of the workspace though they lie in it: where output is redirected to."""
-
-
 def _limits(limits: Limits, timeout_s: float | None, memory_bytes: int | None) -> Limits:
     """The limits in force; UsageError when one makes no sense, or cannot be kept here."""
     given = {"wall_s": timeout_s, "memory_bytes": memory_bytes}
@@ -598,13 +579,6 @@ def _limits(limits: Limits, timeout_s: float | None, memory_bytes: int | None) -
 def declared_data(tool: Tool) -> dict[str, Any]:
     """What the worker must know of a tool."""
     return {"name": tool.name, "signature": tool.signature, "doc": tool.doc}
-
-
-def _environment(kind: str, further: Iterable[str]) -> dict[str, str]:
-    if kind == "exec":
-        return dict(os.environ)
-    allowed = {*ALLOWED_ENV, *further}
-    return {name: value for name, value in os.environ.items() if name in allowed}
 
 
 def _is_below(path: str, root: Path) -> bool:
