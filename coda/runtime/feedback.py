@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from coda.log import render
+from coda.log import is_exact, render
 from coda.runtime.results import BlockResult, CtxChange
 
 _TAGS = "execution_result|execution_summary|stdout|stderr|error|traceback|note|ctx_delta|coda"
@@ -148,7 +148,8 @@ def ctx_delta(
         word = "changed" if name in known else "added"
         failed = "" if result.outcome == "ok" else f"  (set by block {result.block}, which failed)"
         value = shorten(render(change.value, width=limits.value * 2), limits.value)
-        lines.append(f"{word} {name} = {value}{failed}")
+        unkept = "" if is_exact(change.value) else "  (not stored as a whole: no plain value, or too large)"
+        lines.append(f"{word} {name} = {value}{unkept}{failed}")
         room -= len(value)
     return "<ctx_delta>\n" + "\n".join(lines) + "\n</ctx_delta>" if lines else ""
 

@@ -8,12 +8,15 @@ the same things that the recorded call did.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import importlib.util
 import inspect
 import keyword
 import os
+import queue
 import sys
+import threading
 import traceback
 import types
 import typing
@@ -42,6 +45,7 @@ class Tool:
         doc: its docstring.
         effect: `pure` (depends on its arguments alone), `read` (looks, changes nothing) or `act`.
         origin: `tool` (the user's) or `primitive` (coda's own).
+        timeout_s: how long a call may take; None: as long as it takes.
     """
 
     fn: Callable[..., Any]
@@ -50,6 +54,7 @@ class Tool:
     doc: str = ""
     effect: str = "act"
     origin: str = "tool"
+    timeout_s: float | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the function directly, as if it were not a tool."""
@@ -85,11 +90,18 @@ class Tool:
 @overload
 def tool(fn: Callable[..., Any], /) -> Tool: ...
 @overload
-def tool(*, effect: str = "act", name: str | None = None) -> Callable[[Callable[..., Any]], Tool]: ...
+def tool(
+    *, effect: str = "act", name: str | None = None, timeout_s: float | None = None
+) -> Callable[[Callable[..., Any]], Tool]: ...
 
 
 def tool(
-    fn: Callable[..., Any] | None = None, /, *, effect: str = "act", name: str | None = None
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    effect: str = "act",
+    name: str | None = None,
+    timeout_s: float | None = None,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Makes a function a tool; plain (`@tool`) or with options (`@tool(effect="read")`).
 
@@ -98,18 +110,25 @@ def tool(
         effect: `pure`, `read` or `act`; a fork repeats a `pure` one and trusts recorded answers of a
             `read` one longer than those of an `act`.
         name: what agent code calls it; the function's own name when None.
+        timeout_s: after so many seconds the call is a TimeoutError in agent code. A coroutine is cancelled;
+            a plain function then runs on a thread, which cannot be stopped and goes on. None: no limit.
 
     Raises:
-        ValueError: no such effect, or the name is not one that code can call.
+        ValueError: no such effect, the name is not one that code can call, or the limit is not above 0.
         TypeError: it is not a function.
     """
     if fn is not None:
-        return make_tool(fn, effect=effect, name=name)
-    return lambda function: make_tool(function, effect=effect, name=name)
+        return make_tool(fn, effect=effect, name=name, timeout_s=timeout_s)
+    return lambda function: make_tool(function, effect=effect, name=name, timeout_s=timeout_s)
 
 
 def make_tool(
-    fn: Callable[..., Any], *, effect: str = "act", name: str | None = None, origin: str = "tool"
+    fn: Callable[..., Any],
+    *,
+    effect: str = "act",
+    name: str | None = None,
+    origin: str = "tool",
+    timeout_s: float | None = None,
 ) -> Tool:
     """Builds a `Tool` of a function (see `tool`)."""
     if not callable(fn):
@@ -119,7 +138,9 @@ def make_tool(
     name = name if name is not None else getattr(fn, "__name__", "")
     if not name.isidentifier() or keyword.iskeyword(name):
         raise ValueError(f"{name!r} is not a name that code can call; give one with @tool(name=...)")
-    return Tool(fn, name, signature_text(fn), inspect.getdoc(fn) or "", effect, origin)
+    if timeout_s is not None and not timeout_s > 0:
+        raise ValueError(f"a tool's time limit is above 0 seconds; got {timeout_s!r}")
+    return Tool(fn, name, signature_text(fn), inspect.getdoc(fn) or "", effect, origin, timeout_s)
 
 
 def as_tools(items: Iterable[Tool | Callable[..., Any]]) -> list[Tool]:
@@ -209,9 +230,7 @@ def invoke(
     try:
         given, named = _arguments(tool, args, kwargs or {})
         mutable = _mutable(tool, given, named)
-        result = tool.fn(*given, **named)
-        if inspect.isawaitable(result):
-            result = _wait(result, runner)
+        result = _call(tool, given, named, runner)
         value = to_envelope(result)
         if (bad := _not_a_value(value)) is not None:
             raise TypeError(f"tool results are values; {tool.name}() returned {bad}")
@@ -224,6 +243,40 @@ def invoke(
         return Outcome(False, error=error_data(RuntimeError(f"{tool.name}() raised {kind}: {error}")))
     changed = tuple(name for name, argument, data in mutable if to_envelope(argument) != data)
     return Outcome(True, value, changed=changed)
+
+
+def _call(tool: Tool, given: list[Any], named: dict[str, Any], runner: AsyncRunner | None) -> Any:
+    limit = tool.timeout_s
+    if limit is None:
+        result = tool.fn(*given, **named)
+        return _wait(result, runner) if inspect.isawaitable(result) else result
+    if tool.is_async:
+        try:
+            return _wait(asyncio.wait_for(tool.fn(*given, **named), limit), runner)
+        except TimeoutError as error:
+            if error.args:
+                raise  # its own
+            raise _too_slow(tool) from None
+    ended: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            ended.put((True, tool.fn(*given, **named)))
+        except BaseException as error:  # noqa: BLE001 - it is raised where the caller waits
+            ended.put((False, error))
+
+    threading.Thread(target=run, name=f"coda-{tool.name}", daemon=True).start()
+    try:
+        ok, result = ended.get(timeout=limit)
+    except queue.Empty:
+        raise _too_slow(tool) from None
+    if not ok:
+        raise result
+    return _wait(result, runner) if inspect.isawaitable(result) else result
+
+
+def _too_slow(tool: Tool) -> TimeoutError:
+    return TimeoutError(f"{tool.name}() took longer than {tool.timeout_s:g} s")
 
 
 def _wait(awaitable: Awaitable[Any], runner: AsyncRunner | None) -> Any:

@@ -19,7 +19,7 @@ import coda
 from coda.errors import CodaError, LogError, UsageError
 from coda.log import BlockFinished, FileWrote, ToolCalled, ToolReturned, Trace, check_trace, open_trace
 from coda.replay import replay, state_at
-from coda.runtime import BlockResult, Sandbox
+from coda.runtime import BlockResult, Sandbox, feedback_text
 from tests.support.programs import ROOT, dedent, output_of
 
 pytestmark = pytest.mark.slow
@@ -281,6 +281,59 @@ def test_ctx_changes_are_events_with_their_source(ws: Path) -> None:
     assert [event.line for event in trace.events(types={"ctx.set"})] == [2, 4, 5, 6]
     assert [event.line for event in trace.events(types={"ctx.deleted"})] == [2]
     assert state_at(trace, trace.count()).ctx["items"].repr == "[1, 2]"
+
+
+def test_the_source_of_a_ctx_change_is_exact(ws: Path) -> None:
+    code = """
+        class Box: pass
+        a = 1; ctx.b = 2; ctx.c = (
+            3, 4)
+        ctx.d = ctx.e = {'é': [a]}; ctx.f, [ctx.g, *_] = 5, [6, 7, 8]
+        ctx.box = Box(); ctx.box.b = 9
+        setattr(ctx, "h", 10)
+        def put(v): ctx.i = v + 1; return v
+        ctx.j = put(1)
+        ctx.k: int = 2
+        """
+    with boxed(ws) as sandbox:
+        first = sandbox.execute(dedent(code))
+        assert first.outcome == "ok", first.error
+        second = sandbox.execute("ctx.d['é'].append(ctx.box)\nctx.box.b = 1\nput(5)\n1 / 0")
+    exprs = [(change.name, change.expr) for change in first.ctx if change.op == "set"]
+    assert exprs == [
+        ("b", "2"), ("c", "(\n    3, 4)"), ("d", "{'é': [a]}"), ("e", "{'é': [a]}"), ("f", "5"),
+        ("g", "[6, 7, 8]"), ("box", "Box()"), ("h", None), ("i", "v + 1"), ("j", "put(1)"), ("k", "2"),
+    ]  # fmt: skip
+    # Both names of one object, and an object that is no value, by what it holds; also in a block that fails.
+    assert [(c.op, c.name, c.expr) for c in second.ctx] == [
+        ("set", "i", "v + 1"), ("mutated", "d", None), ("mutated", "e", None), ("mutated", "box", None),
+    ]  # fmt: skip
+    told = feedback_text([second], emitted=1, known=frozenset(["box", "d"]))
+    assert "changed box = <__main__.Box>  (not stored as a whole: no plain value, or too large)" in told
+    whole(sandbox)
+
+
+def test_tools_show_what_they_are_and_may_use_other_sandboxes(ws: Path, tmp_path: Path) -> None:
+    other = boxed(ws, "other", primitives=False)
+
+    @coda.tool(effect="read")
+    def ask(code: str, /, *rest: int, times: int = 2, **more: str) -> str:
+        """Runs code elsewhere."""
+        return other.execute(code).stdout * times
+
+    @coda.tool
+    def again(code: str) -> str:
+        return sandbox.execute(code).stdout
+
+    with other, boxed(ws, tools=[ask, again]) as sandbox:
+        shown = sandbox.execute("import inspect\nprint(inspect.signature(ask))\nhelp(ask)")
+        assert shown.stdout.startswith("(code: str, /, *rest: int, times: int = 2, **more: str) -> str\n")
+        assert "Runs code elsewhere." in shown.stdout
+        assert sandbox.execute("print(ask('print(1)'))").stdout == "1\n1\n\n"
+        refused = sandbox.execute("again('1')")
+        assert refused.error is not None
+        assert "needs a sandbox of its own" in refused.error.message
+    whole(sandbox)
 
 
 # --- stops and deaths ----------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+from _blake2 import blake2b  # the C module: hashlib would be imported before its shims
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -18,9 +19,11 @@ import msgspec
 from coda.log import RecordValue, first_inexact, from_envelope, is_exact, to_envelope, type_name
 from coda.runtime.worker.baton import Baton
 from coda.runtime.worker.recorder import Recorder
+from coda.runtime.worker.signature import signature_of
 from coda.runtime.worker.units import Units
 
 _CTX_BYTES = 1 << 16
+_FINGERPRINT_BYTES = 1 << 22
 _ARGUMENT_BYTES = 1 << 26
 _MESSAGE_CHARS = 1 << 20
 _encode = msgspec.json.encode
@@ -50,7 +53,7 @@ class Ctx:
         with self._recorder.quiet():
             expr = units.assigned_source(frame, name) if frame is not None else None
             envelope = to_envelope(value, max_bytes=_CTX_BYTES)
-            self._digests[name] = _encode(envelope)
+            self._digests[name] = _fingerprint(value)
             data = {"name": name, "value": envelope, "expr": expr, **units.where()}
         self._recorder.observe("ctx.set", data)
 
@@ -97,11 +100,24 @@ def note_mutations(ctx: Ctx) -> None:
     digests: dict[str, bytes] = object.__getattribute__(ctx, "_digests")
     for name, value in ctx_store(ctx).items():
         with recorder.quiet():
-            envelope = to_envelope(value, max_bytes=_CTX_BYTES)
-            encoded = _encode(envelope)
-        if encoded != digests.get(name):
-            digests[name] = encoded
+            found = _fingerprint(value)
+            envelope = to_envelope(value, max_bytes=_CTX_BYTES) if found != digests.get(name) else None
+        if found != digests.get(name):
+            digests[name] = found
             recorder.observe("ctx.mutated", {"name": name, "value": envelope, "detected": "block_end"})
+
+
+def _fingerprint(value: Any) -> bytes:
+    """Differs when a value was changed, as deep as values go; of other objects, by their attributes."""
+    envelope = to_envelope(value, max_bytes=_FINGERPRINT_BYTES)
+    inside = None
+    if isinstance(envelope, dict) and envelope.get("$") == "opaque":
+        try:
+            inside = to_envelope(object.__getattribute__(value, "__dict__"), max_bytes=_FINGERPRINT_BYTES)
+        except (AttributeError, TypeError):
+            pass  # it has none
+    digest: bytes = blake2b(_encode([envelope, inside]), digest_size=16).digest()
+    return digest
 
 
 class Stub:
@@ -112,6 +128,7 @@ class Stub:
         self.__doc__ = declared.get("doc") or None
         self.__module__ = "__main__"
         self.__text_signature__ = declared.get("signature")
+        self.__signature__ = signature_of(declared.get("signature"))
         self._recorder = recorder
         self._units = units
         self._baton = baton

@@ -10,6 +10,7 @@ import ast
 import linecache
 import os
 import sys
+from itertools import islice
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -18,6 +19,10 @@ from coda.runtime.instrument_hooks import Budget
 
 OWN_FOLDER = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
 """Where coda's own code lies: no frame of it is shown to agent code."""
+
+
+_Place = tuple[int, int | None]
+"""Line and column, as in a syntax tree."""
 
 
 class Unit(NamedTuple):
@@ -103,23 +108,19 @@ class Units:
 
     def _assigned_source(self, frame: FrameType, name: str) -> str | None:
         unit = self.unit_at(frame.f_code.co_filename, frame.f_lineno)
-        if unit is None:
+        here = next(islice(frame.f_code.co_positions(), frame.f_lasti // 2, None), None)
+        if unit is None or here is None or here[0] is None:
             return None
-        line = frame.f_lineno - unit.first_line + 1
-        best: ast.stmt | None = None
+        place = (here[0] - unit.first_line + 1, here[2])
         for node in ast.walk(self._tree(unit)):
-            if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)) and node.value is not None:
-                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                within = node.lineno <= line <= (node.end_lineno or node.lineno)
-                if within and any(_names_attribute(target, name) for target in targets):
-                    best = node
-        if best is None:
-            return None
-        value = best.value  # type: ignore[attr-defined]  # one of the three above
-        text = ast.get_source_segment(unit.source, value)
-        if isinstance(best, ast.AugAssign) and text is not None:
-            return ast.get_source_segment(unit.source, best)
-        return text
+            if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+                for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                    value = _value_for(target, node.value, name, place)
+                    if value is not None:
+                        return ast.get_source_segment(unit.source, value)
+            elif isinstance(node, ast.AugAssign) and _is_at(node.target, name, place):
+                return ast.get_source_segment(unit.source, node)
+        return None
 
     def _tree(self, unit: Unit) -> ast.Module:
         key = id(unit.source)
@@ -128,8 +129,22 @@ class Units:
         return self._trees[key]
 
 
-def _names_attribute(target: ast.AST, name: str) -> bool:
-    return any(isinstance(node, ast.Attribute) and node.attr == name for node in ast.walk(target))
+def _value_for(target: ast.expr, value: ast.expr, name: str, place: _Place) -> ast.expr | None:
+    """What is assigned to the attribute at a place; of two rows of the same length, the one that fits it."""
+    if not isinstance(target, (ast.Tuple, ast.List)):
+        return value if _is_at(target, name, place) else None
+    rows: list[ast.expr] = [value] * len(target.elts)
+    if isinstance(value, (ast.Tuple, ast.List)) and len(value.elts) == len(target.elts):
+        starred = any(isinstance(each, ast.Starred) for each in (*value.elts, *target.elts))
+        rows = rows if starred else value.elts
+    found = (_value_for(each, row, name, place) for each, row in zip(target.elts, rows, strict=True))
+    return next((each for each in found if each is not None), None)
+
+
+def _is_at(target: ast.expr, name: str, place: _Place) -> bool:
+    if not isinstance(target, ast.Attribute) or target.attr != name:
+        return False
+    return (target.lineno, target.col_offset) == place
 
 
 def function_of(code: CodeType) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -270,3 +271,47 @@ def test_models_are_validated() -> None:
     refused = call(double, {"sum": 1}).error
     assert refused is not None
     assert (refused["type"], refused["message"]) == ("ValueError", "unknown fields in ['sum']")
+
+
+# --- time limits ---------------------------------------------------------------------------------
+
+
+def test_a_call_has_a_time_limit() -> None:
+    release = threading.Event()
+    ended: list[str] = []
+
+    @tool(timeout_s=0.05)
+    def waits() -> None:
+        release.wait()
+
+    @tool(timeout_s=0.05)
+    async def sleeps() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("cancelled")
+
+    @tool(timeout_s=60)
+    def fails(n: int) -> int:
+        return 1 // n
+
+    @tool(timeout_s=60)
+    async def gives_up() -> None:
+        raise TimeoutError("of its own")
+
+    try:
+        for slow in (waits, sleeps):
+            outcome = invoke(slow)
+            assert outcome.error is not None
+            assert (outcome.error["type"], outcome.error["message"]) == (
+                "TimeoutError",
+                f"{slow.name}() took longer than 0.05 s",
+            )
+    finally:
+        release.set()
+    assert ended == ["cancelled"]
+    assert invoke(fails, [1]).value == 1
+    assert (invoke(fails, [0]).error or {})["type"] == "ZeroDivisionError"
+    assert (invoke(gives_up).error or {})["message"] == "of its own"
+    with pytest.raises(ValueError, match="above 0 seconds"):
+        tool(timeout_s=0)(len)
