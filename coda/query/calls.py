@@ -10,6 +10,7 @@ import ast
 import builtins
 from typing import TYPE_CHECKING
 
+from coda.query import known
 from coda.query.effects import Code, Effects, Given
 from coda.query.frames import Frame
 from coda.query.heap import ANY, ANY_ITEM, NOTHING, Objects
@@ -29,6 +30,7 @@ class Calls(Effects):
     def __init__(self, shadow: Shadow) -> None:
         super().__init__(shadow)
         self._modules: dict[str, int] = {}
+        self._taken: dict[tuple[Objects, str], int] = {}
         self._classes: dict[int, int] = {}
         self._bound: dict[tuple[int, Objects], int] = {}
         self._waiting: dict[int, tuple[Definition, dict[str, Objects], Frame]] = {}
@@ -56,7 +58,16 @@ class Calls(Effects):
         if name == "__dict__":
             return objects
         modules = {number for number in objects if number in self.paths}
-        found = {self.module(f"{self.paths[number]}.{name}") for number in modules}
+        found = {member for number in modules for member in self.member(number, name)}
+        if name in known.CHANGES and objects - modules:
+            # A method that is taken without being called: it changes the object whenever that is done.
+            key = (objects - modules, name)
+            taken = self._taken.get(key)
+            if taken is None:
+                taken = self._taken[key] = self.heap.new("method")
+                self.methods[taken] = key
+                self.heap.put(frozenset({taken}), ".__self__", objects - modules, self.shadow.now)
+            found.add(taken)
         found |= self.heap.part(objects - modules, f".{name}")
         for number in objects - modules:
             made_by = self._classes.get(number)
@@ -71,7 +82,7 @@ class Calls(Effects):
             return self.value(func, pending)
         objects, key = self.value(func.value, pending), f".{func.attr}"
         modules = {number for number in objects if number in self.paths}
-        found = {self.module(f"{self.paths[number]}.{func.attr}") for number in modules}
+        found = {member for number in modules for member in self.member(number, func.attr)}
         for number in objects - modules:
             found |= self.heap.held(number, key)
             made_by = self._classes.get(number)
@@ -81,7 +92,7 @@ class Calls(Effects):
 
     def only_code(self, objects: Objects) -> Objects:
         """Gives the functions and modules among objects: nothing changes them, but they are called."""
-        return frozenset(number for number in objects if number in self.code or number in self.paths)
+        return frozenset(n for n in objects if n in self.code or n in self.paths or n in self.methods)
 
     def _bind_method(self, number: int, receiver: Objects) -> int:
         code = self.code.get(number)
@@ -93,11 +104,35 @@ class Calls(Effects):
         if bound is None:
             bound = self._bound[number, receiver] = self.heap.new("function")
             self.code[bound] = code._replace(receiver=receiver)
+            self.heap.put(frozenset({bound}), ".__self__", receiver, self.shadow.now)
         return bound
 
     def imported(self, path: str, pending: Pending) -> Objects:
         """Gives the object of an imported module or member."""
+        owner, _, name = path.rpartition(".")
+        if path not in self.shadow.files and owner in self.shadow.files:
+            return self.member(self.module(owner), name)
         return frozenset({self.module(path)})
+
+    def modules_of(self, scope: int | str) -> list[int]:
+        """Gives the objects of the module whose names live in a scope."""
+        names = [name for name, file in self.shadow.files.items() if file == scope]
+        return [self._modules[name] for name in names if name in self._modules]
+
+    def module_paths(self, objects: Objects) -> list[str]:
+        """Gives the paths of the modules among objects."""
+        return [self.paths[number] for number in objects if number in self.paths]
+
+    def member(self, number: int, name: str) -> Objects:
+        """Gives a member of a module: what its own code bound, when that is on the path."""
+        path = self.paths[number]
+        scope = self.shadow.files.get(path)
+        if path == "sys" and name == "modules":
+            self.shadow.gap("`sys.modules` was used, and what is done to modules by it is not followed")
+        inner = f"{path}.{name}"
+        if scope is None or inner in self.shadow.files:
+            return frozenset({self.module(inner)})
+        return self.shadow.get(scope, name) or NOTHING
 
     def module(self, path: str) -> int:
         """Gives the one object of a module or of a member of one."""
@@ -216,6 +251,8 @@ class Calls(Effects):
     def _instance(self, call: object, number: int, pending: Pending) -> int:
         (made,) = self.fresh("", call, pending, open=True)
         self._classes[made] = number
+        # What its class holds is seen by it, too.
+        self.heap.put(frozenset({made}), ".__class__", frozenset({number}), self.shadow.now)
         return made
 
     def _enclosing(self, frame: Frame) -> Frame | None:
@@ -359,8 +396,21 @@ class Calls(Effects):
         if path is not None:
             return self.by_path(path, node, given, pending)
         if isinstance(node.func, ast.Attribute):
-            return self.by_method(node, node.func, given, pending)
-        return self.unknown(given.all, node, pending)
+            return self._call_method(node, node.func, given, pending)
+        methods = [self.methods[number] for number in callee if number in self.methods]
+        if methods:
+            found = (self.by_method(node, name, held, node.func, given, pending) for held, name in methods)
+            return frozenset().union(*found)
+        inside = frozenset(self.heap.reach(callee)) - callee
+        return self.unknown(given.all | inside, node, pending)
+
+    def _call_method(self, node: ast.Call, func: ast.Attribute, given: Given, pending: Pending) -> Objects:
+        objects, base = self.value(func.value, pending), func.value
+        unbound = not objects and isinstance(base, ast.Name) and base.id in known.CONTAINERS
+        if unbound and given.positional:  # list.append(rows, item)
+            objects, base = given.positional[0], node.args[0]
+            given = given._replace(positional=given.positional[1:])
+        return self.by_method(node, func.attr, objects, base, given, pending)
 
     def _returned(self, node: ast.Call, frames: list[Frame], pending: Pending) -> Objects:
         last = frames[-1]

@@ -55,6 +55,8 @@ class Effects:
         self.heap: Heap = shadow.heap
         self.code: dict[int, Code] = {}
         self.paths: dict[int, str] = {}
+        self.methods: dict[int, tuple[Objects, str]] = {}
+        """Methods of a library's objects that were taken without being called: `rows.append`."""
 
     # --- to be had from above -------------------------------------------------------------------
 
@@ -124,11 +126,7 @@ class Effects:
     def unknown(self, objects: Objects, node: ast.Call, pending: Pending) -> Objects:
         """A call of code that is not followed: it may change, keep and give all that it can reach."""
         plain = frozenset(n for n in objects if n not in self.paths and n not in self.code)
-        for number in objects:
-            code = self.code.get(number)
-            if code is not None and isinstance(code.node, ast.Lambda):
-                within = self.heap.parts(plain) | plain
-                self.apply(code, [], within, pending)
+        self._call_back(objects, plain, pending)
         reached = frozenset(n for n in self.heap.reach(plain) if n not in self.paths and n not in self.code)
         via = self.root(node.func, pending) if isinstance(node.func, ast.Attribute) else None
         self.change(reached, None, pending, certain=False, via=via)
@@ -136,17 +134,38 @@ class Effects:
         self.heap.put(made, ANY, plain, self.shadow.now)
         return made | plain
 
-    def by_method(self, node: ast.Call, func: ast.Attribute, given: Given, pending: Pending) -> Objects:
-        """Does what a call of a method did, as far as its name and the object's type tell."""
-        name = func.attr
-        objects = self.value(func.value, pending)
+    def _call_back(self, objects: Objects, plain: Objects, pending: Pending) -> Objects:
+        """Does what lambdas and methods do that were handed to code which is not followed."""
+        within, given = self.heap.parts(plain) | plain, NOTHING
+        for number in self.heap.reach(objects):
+            code, method = self.code.get(number), self.methods.get(number)
+            if code is not None and isinstance(code.node, ast.Lambda):
+                given |= self.apply(code, [], within, pending)
+            elif method is not None and method[1] in known.CHANGES:
+                self.heap.put(method[0], ANY_ITEM, within, self.shadow.now)
+                self.change(method[0], None, pending, certain=False)
+        return given
+
+    def by_method(
+        self, node: ast.Call, name: str, objects: Objects, base: ast.expr, given: Given, pending: Pending
+    ) -> Objects:
+        """Does what a call of a method did, as far as its name and the object's type tell.
+
+        Args:
+            node: the call.
+            name: the method's.
+            objects: what it belongs to.
+            base: the expression that gave them.
+            given: its arguments.
+            pending: the statement.
+        """
         if not objects and name in known.CHANGES:
-            objects = self.late(func.value, pending)
+            objects = self.late(base, pending)
         if not objects:
             return NOTHING if name in known.TEXT_METHODS else self.fresh("", node, pending, open=True)
         containers = self.are_containers(objects)
         if name in known.CHANGES:
-            return self._change_by_method(node, func, objects, given, pending)
+            return self._change_by_method(name, objects, base, given, pending)
         pure = name in (
             known.PURE_METHODS if containers else known.TEXT_METHODS | known.SPLITS | known.GIVES_PARTS
         )
@@ -178,9 +197,9 @@ class Effects:
         return pair
 
     def _change_by_method(
-        self, node: ast.Call, func: ast.Attribute, objects: Objects, given: Given, pending: Pending
+        self, name: str, objects: Objects, base: ast.expr, given: Given, pending: Pending
     ) -> Objects:
-        name, now = func.attr, self.shadow.now
+        now = self.shadow.now
         parts = self.heap.parts(objects) if name in known.GIVES_PART else NOTHING
         if name in known.GROWS:
             self.heap.put(objects, ANY_ITEM, given.all, now)
@@ -190,7 +209,7 @@ class Effects:
         if name not in ("append", "add", "extend", "update", "setdefault"):
             self.heap.put(objects, ANY_ITEM, self.heap.parts(objects), now)  # places moved
         self.change(
-            objects, None, pending, certain=self.are_containers(objects), via=self.root(func.value, pending)
+            objects, None, pending, certain=self.are_containers(objects), via=self.root(base, pending)
         )
         return parts | (given.all if name == "setdefault" else NOTHING)
 
@@ -242,11 +261,7 @@ class Effects:
     def unknown_but_pure(self, objects: Objects, node: ast.Call, pending: Pending) -> Objects:
         """A call that changes nothing, of which the result may hold what went in or what that held."""
         plain = frozenset(n for n in objects if n not in self.paths and n not in self.code)
-        held = self.heap.parts(plain)
-        for number in objects:
-            code = self.code.get(number)
-            if code is not None and isinstance(code.node, ast.Lambda):
-                held |= self.apply(code, [], held | plain, pending)
+        held = self.heap.parts(plain) | self._call_back(objects, plain, pending)
         made = self.fresh("", node, pending, open=True)
         self.heap.put(made, ANY, held | plain, self.shadow.now)
         return made

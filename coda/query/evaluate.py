@@ -52,6 +52,8 @@ class Evaluator(Calls):
         elif isinstance(node, ast.With | ast.AsyncWith):
             for item in node.items:
                 entered = self.value(item.context_expr, pending) | self.implied(pending)
+                generators = {n for n in entered if self.heap.types[n] == "generator"}
+                entered |= self.heap.parts(frozenset(generators))  # what a `contextmanager` yields
                 if item.optional_vars is not None:
                     self.bind(item.optional_vars, entered, pending)
         elif isinstance(node, ast.Return):
@@ -148,6 +150,10 @@ class Evaluator(Calls):
         via = self.root(base, pending)
         if not objects:
             objects = self.late(base, pending)
+        for number in objects:
+            scope = self.shadow.files.get(self.paths.get(number, ""))
+            if scope is not None and value is not None and key[0] == ".":
+                self.shadow.set(scope, key[1:], value)  # `config.debug = True` binds a name of that module
         if augmented:
             held = self.heap.part(objects, key)
             self.change(held, None, pending, certain=self.are_containers(held), via=via)

@@ -20,6 +20,7 @@ from coda.errors import UsageError
 from coda.log import (
     Effect,
     FileRead,
+    Import,
     LlmResponded,
     Position,
     ProcessFinished,
@@ -34,7 +35,7 @@ from coda.log import (
 )
 from coda.query.arguments import names_for, names_outside
 from coda.query.chain import Chain, Link
-from coda.query.frames import DEFINITIONS, Frame, Frames
+from coda.query.frames import DEFINITIONS, MAIN, Frame, Frames
 from coda.query.heap import Change
 from coda.query.names import Found, Names
 from coda.query.shadow import Shadow
@@ -87,7 +88,7 @@ class _Lineage:
         self.name = name
         self.position = position
         self.frames = Frames(trace, position)
-        self.shadow = Shadow(self.frames, _from_coda(trace, position))
+        self.shadow = Shadow(self.frames, _from_coda(trace, position), _files(trace, position))
         self.names = Names(self.frames, self.shadow)
         self.nodes: dict[tuple[int, str | None], _Node] = {}
         self.done: dict[int, frozenset[str]] = {}
@@ -234,7 +235,15 @@ class _Lineage:
         if found.frame.function.endswith(".__init__") and parameters[:1] == (found.argument,):
             return frozenset()  # the object is the call's own
         source = self.frames.walk.statement(self.frames.ids[found.entry]).source
-        return names_for(source, found.frame.function, found.argument, parameters)
+        names = names_for(source, found.frame.function, found.argument, parameters)
+        return None if names is None else self.without_super(names, found.entry)
+
+    def without_super(self, names: frozenset[str], entry: int) -> frozenset[str]:
+        """Puts the object of a method in the place of `super`, which means it."""
+        if "super" not in names:
+            return names
+        frame = self.frames.frames[self.frames.frame_of[entry]]
+        return names - {"super"} | frozenset(self.names.parameters(frame)[:1])
 
     def needed(self, entry: int, name: str) -> frozenset[str] | None:
         """Gives what a store of exactly this attribute read, without the object; None for all else.
@@ -308,6 +317,7 @@ class _Lineage:
             outside = names_outside(self.frames.walk.statement(id).source, functions)
             names = names if outside is None else names & outside
         names |= {base for base, target in static.stores if target != base}
+        names = self.without_super(names, entry)
         if "ctx" in names:
             members = _CTX.findall(self.frames.walk.statement(id).source)
             names = names - {"ctx"} | {f"ctx.{member}" for member in members}
@@ -386,6 +396,16 @@ def _from_coda(trace: Trace, position: Position) -> frozenset[str]:
         elif isinstance(event.record, ToolDeclared):
             names.add(event.record.name)
     return frozenset(names - {"ctx"})
+
+
+def _files(trace: Trace, position: Position) -> dict[str, str]:
+    """Gives the modules of which the lines are in the log, and where the names of each live."""
+    found = {"__main__": MAIN}
+    for event in trace.events(0, position.seq, types={"import"}):
+        record = event.record
+        if isinstance(record, Import) and record.table is not None:
+            found[record.module] = record.path or record.module
+    return found
 
 
 def _effect(event: TraceEvent) -> str | None:

@@ -12,11 +12,11 @@ import ast
 import bisect
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from coda.query.evaluate import Evaluator
-from coda.query.frames import Frame, Frames
+from coda.query.frames import MAIN, Frame, Frames
 from coda.query.heap import NOTHING, Change, Heap, Objects
 from coda.query.known import IMMUTABLE
 from coda.query.pending import Pending
@@ -25,6 +25,7 @@ from coda.query.trees import Definition, Unit, unit_trees
 from coda.query.walk import LOOPS
 
 NEVER = 1 << 62
+MODULES: Mapping[str, str] = {"__main__": MAIN}
 _ATOMS = frozenset(
     {
         "int", "float", "decimal", "timedelta", "str", "bytes", "datetime", "date", "time", "path", "uuid",
@@ -39,11 +40,15 @@ class Shadow:
     Args:
         frames: the path.
         pure: names that coda put into the namespace, and whose calls change no object: values cross.
+        files: modules of which the code is on the path, and the scope of their names.
     """
 
-    def __init__(self, frames: Frames, pure: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, frames: Frames, pure: frozenset[str] = frozenset(), files: Mapping[str, str] = MODULES
+    ) -> None:
         self.frames = frames
         self.pure = pure
+        self.files = files
         self.heap = Heap()
         self.gaps: Counter[str] = Counter()
         """What is not followed, and how often it was met."""
@@ -252,11 +257,17 @@ class Shadow:
         base, *path = re.findall(r"[^.\[\]]+|\[\]", name)
         objects = self.objects_at(scope, base, until)
         found: dict[int, Change] = {}
+        for module in self._evaluate.modules_of(scope):
+            for change in self.heap.last_changes(frozenset({module}), f".{base}", since, until):
+                found.setdefault(change.entry, change)
         for part in path:
             key = part if part == "[]" else f".{part}"
             for change in self.heap.last_changes(objects, key, since, until):
                 found.setdefault(change.entry, change)
-            objects = self.heap.part_at(objects, key, until)
+            inside = [self.files.get(path) for path in self._evaluate.module_paths(objects)]
+            objects = self.heap.part_at(objects, key, until).union(
+                *(self.objects_at(scope, part, until) for scope in inside if scope is not None)
+            )
         for change in self.heap.last_changes(objects, None, since, until):
             found.setdefault(change.entry, change)
         for change in self._changes_of_parts(objects, since, until):

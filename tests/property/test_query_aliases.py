@@ -15,12 +15,22 @@ from coda.query import Chain, why
 from tests.unit.query.recorder import Recorder
 
 PRELUDE = """\
+from contextlib import contextmanager
+from functools import partial
 class Box:
     def __init__(self, held):
         self.held = held
     def put(self, item):
         self.held.append(item)
         return self
+class Sub(Box):
+    def __init__(self, held):
+        super().__init__(held)
+    def add(self, item):
+        return super().put(item)
+@contextmanager
+def held(value):
+    yield value
 def put(target, item):
     target.append(item)
 def same(value, *rest, **more):
@@ -90,6 +100,26 @@ STATEMENTS = (
     "change()",
     "try: {x}.append({line}); raise KeyError\nexcept KeyError: {y}.append({line})",
     "exec_free = library({x}, {line})",
+    "grab = {x}.append",
+    "grab({line})",
+    "list.append({x}, {line})",
+    "done = list(map({x}.append, [{line}]))",
+    "partial(put, {x})({line})",
+    "bind = partial({x}.append)",
+    "bind({line})",
+    "{x}[:] = {x} + [{line}]",
+    "def var(*args): args[0].append({line})\nvar({x})",
+    "def kw(**more): more['k'].append({line})\nkw(k={x}, j={y})",
+    "holder = [{x}, {y}]; holder[0].append({line})",
+    "for row in list({x}): {y}.append({line})",
+    "with held({x}) as t: t.append({line})",
+    "while (t := {x}) is not None: t.append({line}); break",
+    "{x} = [{y} for _ in range(2)][0]",
+    "{x} = {{'k': {y}}}['k']",
+    "{x} = next(iter([{y}]))",
+    "vars(box)['held'] = {x}",
+    "del {x}[len({x}) // 2:]",
+    "{x} = Sub({y}).add({line}).held",
 )
 
 
@@ -156,7 +186,7 @@ def check(rows: list[tuple[str, str, str, str]], level: str, value_limit: int) -
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(_rows, st.sampled_from([("values", 256), ("values", 1), ("lines", 0)]))
 def test_every_element_came_by_a_line_of_the_chain(
     rows: list[tuple[str, str, str, str]], how: tuple[str, int]
