@@ -245,17 +245,23 @@ class Frames:
         statement calls by another name cannot be told from that for certain.
         """
         owner, _, name = function.rpartition(".")
-        name = owner.rpartition(".")[2] if name in ("__init__", "__new__") else name
-        if name.startswith("__"):
+        made = name in ("__init__", "__new__")
+        if not made and name.startswith("__"):
             return True  # called by an operator, which does not name it
-        calls = re.compile(rf"\b{re.escape(name)}\b")
-        for place in range(len(self._stack) - 1, -1, -1):
-            frame = self._stack[place]
-            if frame.current < 0 or not calls.search(self._text(frame)):
-                continue
-            above = self._stack[place + 1 :]
-            self._close_above(place)
-            return not any("(" in self._text(each) for each in above)
+        top = self._stack[-1] if self._stack else None
+        if made and top is not None and "__init__" in self._text(top) and top.current not in self.children:
+            return True  # `super().__init__()`, which has not called anything so far
+        # A class may be called by the name of one derived from it, but not without a call.
+        names = (
+            [rf"\b{re.escape(owner.rpartition('.')[2])}\b", r"\("] if made else [rf"\b{re.escape(name)}\b"]
+        )
+        for pattern in names:
+            calls = re.compile(pattern)
+            for place in range(len(self._stack) - 1, -1, -1):
+                if calls.search(self._text(self._stack[place])):
+                    above = self._stack[place + 1 :]
+                    self._close_above(place)
+                    return not any("(" in self._text(each) for each in above)
         return True
 
     def _text(self, frame: Frame) -> str:

@@ -1,4 +1,4 @@
-"""`why` on a program of two modules, as it was really recorded: classes, properties, coroutines, shared objects."""
+"""`why` on a program of two modules, as it was really recorded: classes, properties, coroutines."""
 
 from __future__ import annotations
 

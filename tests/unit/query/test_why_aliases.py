@@ -103,6 +103,25 @@ CASES = {
         "got",
         ["got = box.items", "self.items.append(item)", "box.add(1).add(2)", "self.items = []", "box = Box()"],
     ),
+    "several objects made in one statement": (
+        """
+        class Base:
+            def __init__(self):
+                self.items = []
+        class Sub(Base):
+            def __init__(self, size):
+                super().__init__()
+                print(size)
+            def add(self, item):
+                self.items.append(item)
+        one, two, three = Sub(1), Base(), Sub(2)
+        one.add(5)
+        three.add(6)
+        """,
+        "one.items",
+        ["self.items.append(item)", "one.add(5)", "self.items = []", "super().__init__()",
+         "one, two, three = Sub(1), Base(), Sub(2)"],
+    ),
     "a default": (
         "def f(v, acc=[]):\n    acc.append(v)\n    return acc\nfirst = 1\nf(first)\nb = f(2)\n",
         "b",
