@@ -11,7 +11,7 @@ import msgspec
 from coda.errors import Diverged, MissingEffect, SandboxError
 from coda.log import Position, Trace, open_trace, unit_covering
 from coda.replay.session import LAYERS_OF_KERNEL, Session, counted
-from coda.replay.tape import BlockTape, last_place
+from coda.replay.tape import BlockTape, is_workers, last_place
 
 _OUTPUT_CHARS = 4000
 
@@ -233,8 +233,19 @@ def _state(session: Session, position: Position, exprs: Sequence[str]) -> State:
         ctx=msgspec.convert(found["ctx"], dict[str, Shown]),
         output=_output_before(session.trace, position.seq),
         exprs=shown,
-        notes=tuple(session.notes),
+        notes=(*session.notes, *_elsewhere(session, position)),
     )
+
+
+def _elsewhere(session: Session, position: Position) -> tuple[str, ...]:
+    """Says so where nothing can stand still before an event: what comes of a call, what is only told."""
+    if position.is_counted:
+        return ()
+    if session.stopped is None and session.tail and is_workers(session.tail[0]):
+        return (f"nothing stands still before event {position.seq}: this is the state at the block's end",)
+    if session.at_seq == position.seq:
+        return ()
+    return (f"nothing stands still before event {position.seq}: this is the state before {session.at_seq}",)
 
 
 def _source_at(session: Session, top: Frame | None) -> str | None:

@@ -39,6 +39,12 @@ PREEMPTED_CODE = -19
 _UNFED = frozenset((GC_CODE, ENV_CODE, SWITCHED_CODE, PREEMPTED_CODE, *OUTPUT_CODES))
 # Nor can a worker stand still at them.
 _NO_PLACE = frozenset((GC_CODE, ENV_CODE, SWITCHED_CODE, PREEMPTED_CODE))
+_TOLD = frozenset(
+    (
+        "ctx.set", "ctx.deleted", "ctx.mutated", "file.listed", "import", "signal",
+        "thread.started", "thread.finished",
+    )
+)  # fmt: skip
 _STREAM_NAMES = {-1: "stdout", -2: "stderr"}
 
 
@@ -249,7 +255,7 @@ class BlockMap:
                 )
             elif isinstance(item, Signal) and item.statement is not None:
                 return Place(item.seq, index, 0, item.statement)
-            elif is_workers(item):
+            elif _is_asked(item):
                 return Place(max(seq, item.seq), index, 0, None)
         return None
 
@@ -389,6 +395,11 @@ def triggers_of(tape: BlockTape, stops: list[Stop]) -> list[tuple[int, list[tupl
             done = passes + 1
         triggers.append((ident, relative))
     return triggers
+
+
+def _is_asked(record: Record) -> bool:
+    """True where the worker waits for the host, and so can be held; of the rest it only tells and goes on."""
+    return is_workers(record) and record.__struct_config__.tag not in _TOLD
 
 
 def is_workers(record: Record) -> bool:

@@ -11,6 +11,7 @@ from coda.errors import UsageError
 from coda.forking import fork
 from coda.log import Trace, open_trace
 from coda.replay import replay, state_at
+from coda.runtime import Sandbox
 from tests.support.programs import dedent, line_of, lines_at, output_of, record
 
 pytestmark = pytest.mark.slow
@@ -174,3 +175,37 @@ def test_a_position_after_its_block_is_refused(trace: Trace) -> None:
     block = trace.block(2)
     with pytest.raises(UsageError, match="beyond block 2"):
         state_at(trace, f"{block.seq + 1}+5000")
+
+
+BLOCKS = [
+    "def note(name, value):\n    setattr(ctx, name, value)\n    return value\nctx.first = [1]",
+    "note('second', 2)\nfound = ls()\nctx.first.append(3)\nfor name in found:\n    del ctx.second\nlast = 9",
+    "import subprocess\nsubprocess.run(['true'])\nopen('made.txt', 'w').close()\nctx.end = note('third', 3)",
+]
+
+
+def test_each_event_has_its_state_or_says_that_it_has_none(tmp_path: Path) -> None:
+    """What is told in passing, and what comes of a call, cannot be stood before: never another's state."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "a.txt").write_text("")
+    with Sandbox(root=tmp_path / "work", trace=tmp_path / "t.jsonl") as sandbox:
+        for block in BLOCKS:
+            assert sandbox.execute(block).outcome == "ok"
+    trace = open_trace(tmp_path / "t.jsonl")
+    told = {"ctx.set", "ctx.deleted", "ctx.mutated", "import", "file.listed"}
+    of_calls = {"tool.returned", "process.finished", "file.listed"}
+    for event in trace.events():
+        if event.type == "file.wrote":
+            continue  # the host sees it at the next event, or at the block's end
+        state = state_at(trace, event.seq)
+        moved = [note for note in state.notes if note.startswith("nothing stands still")]
+        if event.type in told | of_calls:
+            assert len(moved) == 1, event
+            continue
+        assert not moved, event
+        if event.type in ("line", "tool.called", "process.started", "file.opened"):
+            assert (state.line, state.function) == (event.line, event.function), event
+    sets = [event.seq for event in trace.events(types={"ctx.set"})]
+    assert [sorted(state_at(trace, seq).ctx) for seq in sets] == [
+        ["first"], ["first", "second"], ["first", "third"], ["end", "first", "third"],
+    ]  # fmt: skip
