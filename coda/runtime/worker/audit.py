@@ -61,6 +61,8 @@ class Audit:
             "os.exec": self._on_process,
             "os.fork": self._on_fork,
             "socket.connect": self._on_connect,
+            "socket.sendto": self._on_connect,
+            "socket.bind": self._on_bind,
             "sqlite3.connect": self._on_sqlite,
         }
         self.active = False
@@ -226,6 +228,9 @@ class Audit:
 
     def _on_fork(self) -> None:
         self._act("process.started", {"argv": ["<fork>"], "via": "os.fork", "shell": False, "opaque": True})
+
+    def _on_bind(self, _socket: Any, address: Any) -> None:
+        self.mark("network", f"agent code waits for others at {address}: a replay cannot answer who comes")
 
     def _on_connect(self, _socket: Any, address: Any) -> None:
         if isinstance(address, tuple) and len(address) >= 2:
