@@ -7,6 +7,7 @@ workspace is applied to the private copy first.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -69,6 +70,8 @@ class Answering:
         self.effects = self.lines = self.values = self.outputs = 0
         self.uncompared: list[str] = []
         self.stop_seq: int | None = None
+        self.heard: Callable[[list[int]], None] | None = None
+        """Told of each chunk of statements, before it is compared."""
         self.schedule = Schedule()
         self._stop_id = max((unit.table.end for unit in units), default=0)
         self._compare_lines = compare_lines
@@ -138,8 +141,11 @@ class Answering:
     def stream(self, message: Stream) -> None:
         """Compares statements, values and output with what was recorded."""
         path = self._path
-        path.happened(message.entries(self._stop_id), message.vals)
-        while path.needs_more() and self._index < len(self._items):
+        ids = message.entries(self._stop_id)
+        if self.heard is not None:
+            self.heard(ids)
+        path.happened(ids, message.vals)
+        while self._index < len(self._items) and (path.needs_more() or self._is_split()):
             item = self._items[self._index]
             if isinstance(item, (Lines, Elided)):
                 path.expect(item)
@@ -160,6 +166,14 @@ class Answering:
             return
         self._next("other statements")
         raise Diverged(f"diverged at event {self._here()}: the log goes on otherwise", seq=self._here())
+
+    def _is_split(self) -> bool:
+        """Whether what was recorded last goes on with statements that were only counted.
+
+        Of one chunk the values and observations are written first, the counts of its statements after them.
+        """
+        before = self._items[self._index - 1] if self._index else None
+        return isinstance(before, Lines) and isinstance(self._items[self._index], Elided)
 
     def observe(self, message: Observe) -> None:
         """Compares an observation with what was recorded."""

@@ -108,6 +108,7 @@ class Session:
         self._loose: list[Event] = []
         self._count_to: int | None = None
         self._target: Stop | None = None
+        self._place: Stop | None = None
         self._asked: int | None = None
         self.flags = 0
         self._watched: tuple[list[int], bool] = ([], False)
@@ -143,12 +144,13 @@ class Session:
         count: int = self.engine.inspect("steps") if self.stopped is not None else 0
         return count
 
-    def run_to(self, position: Position | None, *, onward: bool = False) -> None:
+    def run_to(self, position: Position | None, *, onward: bool = False, place: Stop | None = None) -> None:
         """Replays to a position, or to the end of the log when None.
 
         Args:
             position: where to stand still.
             onward: `go_on` will follow, so what comes after the position is watched too.
+            place: where the position is, for one that the log does not tell (`elided_place`).
 
         Raises:
             Diverged: the replay did something else than the log.
@@ -156,6 +158,7 @@ class Session:
         """
         self.boundary.stop_seq = None
         self._asked = None if position is None else position.seq
+        self._place = place
         self._watch(position, onward=onward or position is None)
         self._run_tapes(position)
 
@@ -310,7 +313,7 @@ class Session:
         forks = [item for item in tape.items if isinstance(item, ForkApplied)]
         stops = [where.stop_at(self._place_of(item, tape)) for item in forks]
         inside = position is not None and position.seq < tape.end_seq
-        return stops, where.stop_at(position) if position is not None and inside else None
+        return stops, (self._place or where.stop_at(position)) if position is not None and inside else None
 
     def _watch(self, position: Position | None, *, onward: bool) -> None:
         """Tells the worker, before it compiles anything, at which statements it will have to act.

@@ -10,6 +10,7 @@ import msgspec
 
 from coda.errors import Diverged, MissingEffect, SandboxError
 from coda.log import Position, Trace, open_trace, unit_covering
+from coda.replay.elided import elided_place
 from coda.replay.session import LAYERS_OF_KERNEL, Session, counted
 from coda.replay.tape import BlockTape, is_workers, last_place
 
@@ -205,8 +206,9 @@ def state_at(
     if not isinstance(position, Position):
         position = opened.position(str(position))
     asked, position = position, counted(opened, position, trust=trust)
+    place = elided_place(opened, position, trust=trust)
     with Session(opened, trust=trust) as session:
-        session.run_to(position)
+        session.run_to(position, place=place)
         return _state(session, asked, exprs)
 
 

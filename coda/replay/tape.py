@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from itertools import chain
 from typing import NamedTuple
 
 from coda.errors import UsageError
@@ -310,18 +309,20 @@ def feed_of(tape: BlockTape, units: Units) -> list[tuple[int, object]]:
 
 def collections_of(tape: BlockTape) -> dict[int, list[int]]:
     """At which statements of a block garbage was collected: id to how often it had started before."""
-    listed = [item for item in tape.items if isinstance(item, Lines)]
-    if not any(GC_CODE in item.ids for item in listed):
+    if not any(isinstance(item, Lines) and GC_CODE in item.ids for item in tape.items):
         return {}
     found: dict[int, list[int]] = {}
     counts: Counter[int] = Counter()
     last = -1
-    for ident in chain.from_iterable(item.ids for item in listed):
-        if ident >= 0:
-            counts[ident] += 1
-            last = ident
-        elif ident == GC_CODE and last >= 0:
-            found.setdefault(last, []).append(counts[last] - 1)
+    for item in tape.items:
+        if isinstance(item, Elided):
+            counts.update(dict(item.counts))
+        for ident in item.ids if isinstance(item, Lines) else ():
+            if ident >= 0:
+                counts[ident] += 1
+                last = ident
+            elif ident == GC_CODE and last >= 0:
+                found.setdefault(last, []).append(counts[last] - 1)
     return found
 
 
