@@ -25,6 +25,8 @@ _WORTH_BYTES: Final = 32
 """Bytes of stream for each number since the last table after which making a decoder pays."""
 
 
+OUTPUT_CODES: Final = (-1, -2)
+"""Standard output, standard error."""
 _NOT_NEGATIVE: Final = bytes(range(128))
 _list_encoder: Final = msgspec.json.Encoder()
 _CODE_BYTES: Final = bytes(256 + code for code in range(LOWEST_CODE, 0))
@@ -38,6 +40,8 @@ class Entries(NamedTuple):
     """How many are coded observations."""
     bound: int
     """How many are bindings."""
+    written: int = 0
+    """How many of the codes are output."""
 
     @property
     def takers(self) -> int:
@@ -101,7 +105,9 @@ class Known:
         if takers.translate(None, self._small_takers):
             return None  # the slow way says what is wrong
         codes = len(takers.translate(None, _NOT_NEGATIVE))
-        return Entries(list(memoryview(body).cast("b")) if codes else list(body), codes, len(takers) - codes)
+        ids = list(memoryview(body).cast("b")) if codes else list(body)
+        written = sum(takers.count(256 + code) for code in OUTPUT_CODES)
+        return Entries(ids, codes, len(takers) - codes, written)
 
     def _of_statements(self, packed: bytes) -> Entries | None:
         """The entries if all are statements, and if finding that out this way pays; else None."""
@@ -120,16 +126,18 @@ class Known:
         except msgspec.MsgspecError:
             return None  # the slow way says what is wrong
 
-    def _count(self, ids: list[int], values: int) -> tuple[int, int]:
+    def _count(self, ids: list[int], values: int) -> tuple[int, int, int]:
+        """Codes, bindings and output among the entries."""
         takes = self._takers.__contains__
-        codes = taken = 0
+        codes = taken = written = 0
         for start in range(0, len(ids), _PIECE):
             if taken >= values and self._takers.isdisjoint(ids[start:]):
                 break
             found = list(filter(takes, ids[start : start + _PIECE]))
             taken += len(found)
             codes += sum(1 for number in found if number < 0)
-        return codes, taken - codes
+            written += sum(found.count(code) for code in OUTPUT_CODES)
+        return codes, taken - codes, written
 
 
 def _single_bytes(packed: bytes) -> bytes | None:

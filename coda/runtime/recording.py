@@ -202,16 +202,16 @@ class Recording:
         """Writes statements, values and coded observations."""
         vals = self._carry + message.vals
         entries = self._known.unpack(message, len(vals))
-        ids, codes, bound = entries
+        ids, bound = entries.ids, entries.bound
         self._carry = vals[entries.takers :]
         vals = vals[: entries.takers]
-        if codes:
+        if entries.written:
             self._take_output(ids, vals)
         if not ids:
             return
         lines = len(ids) - entries.takers
         if self.lines_in_block + lines > self._line_limit:
-            self._elide(ids, vals, message.t, plain=not codes and not bound)
+            self._elide(ids, vals, message.t, plain=not entries.takers)
         else:
             n = len(ids) - bound
             self.writer.append_lines(

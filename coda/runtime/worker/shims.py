@@ -62,10 +62,10 @@ class Shims:
     def install(self) -> None:
         """Puts every shim in place and sweeps references taken before."""
         replacements: list[tuple[Any, str, Any]] = []
-        kind = AnsweringClock if self.replaying else RecordingClock
+        clock = AnsweringClock.of if self.replaying else RecordingClock.of
         for name in CLOCKS:
             real = getattr(time, name)
-            replacements.append((time, name, kind(real, CODE_OF[f"time.{name}"], self.recorder, self.feed)))
+            replacements.append((time, name, clock(real, CODE_OF[f"time.{name}"], self.recorder, self.feed)))
         replacements.append((time, "sleep", Sleep(self.recorder, self.feed, replaying=self.replaying)))
         self.urandom = urandom = Urandom(self.seed)
         replacements.append((os, "urandom", urandom))

@@ -51,7 +51,12 @@ def stream(ids: list[Any]) -> Stream:
 def test_what_takes_a_value_is_counted(ids: list[int], times: int, surplus: int) -> None:
     every = ids * times
     codes, bound = sum(i < 0 for i in every), sum(i in BINDINGS for i in every)
-    assert known().unpack(stream(every), codes + bound + surplus) == Entries(every, codes, bound)
+    written = sum(i in (-1, -2) for i in every)
+    assert known().unpack(stream(every), codes + bound + surplus) == Entries(every, codes, bound, written)
+    wide = known()
+    wide.add(table(200, 1, 0))
+    wider, written = [*every, 200], sum(i in (-1, -2) for i in every)
+    assert wide.unpack(stream(wider), codes + bound + surplus) == Entries(wider, codes, bound, written)
 
 
 @given(
