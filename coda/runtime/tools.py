@@ -21,6 +21,7 @@ import traceback
 import types
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -59,6 +60,21 @@ class Tool:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the function directly, as if it were not a tool."""
         return self.fn(*args, **kwargs)
+
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters that may be given by position; none when the function does not say."""
+        try:
+            parameters = inspect.signature(self.fn).parameters.values()
+        except (TypeError, ValueError):
+            return ()
+        by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        return tuple(parameter.name for parameter in parameters if parameter.kind in by_position)
+
+    @cached_property
+    def hints(self) -> dict[str, Any]:
+        """The annotations, evaluated at the first call; none when that fails."""
+        return _hints(self.fn)
 
     @property
     def is_async(self) -> bool:
@@ -320,7 +336,7 @@ def _arguments(
     tool: Tool, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
     """Rebuilds arguments from envelopes and fits records to the function's annotations."""
-    hints = _hints(tool.fn)
+    hints = tool.hints
     given = [_argument(data, hints.get(name), name) for name, data in _positional(tool, args)]
     named = {name: _argument(data, hints.get(name), name) for name, data in kwargs.items()}
     return given, named
@@ -328,14 +344,7 @@ def _arguments(
 
 def _positional(tool: Tool, args: Sequence[Any]) -> list[tuple[str, Any]]:
     """Pairs positional arguments with the names of their parameters, or with their numbers."""
-    try:
-        parameters = [
-            parameter.name
-            for parameter in inspect.signature(tool.fn).parameters.values()
-            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        ]
-    except (TypeError, ValueError):
-        parameters = []
+    parameters = list(tool.parameters)
     names = parameters + [str(index + 1) for index in range(len(parameters), len(args))]
     return list(zip(names, args, strict=False))
 
