@@ -173,7 +173,7 @@ class Recording:
             return None
         try:
             table = _table_decoder.decode(encoded)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, TypeError, RecursionError) as error:
             raise SandboxError(f"the worker sent a statement table that is not one: {error}") from error
         if table.base != self.next_id:
             raise SandboxError(
@@ -316,7 +316,7 @@ class Recording:
         content = data.pop("content", None)
         path = str(data.get("path"))
         if content is not None:
-            data["digest"] = self.writer.blobs.put(content)
+            data["digest"] = self._put(content)
             self._reads[path] = data["digest"]
             if _is_inside(path):
                 self.workspace.remember(path, data["digest"])
@@ -329,10 +329,16 @@ class Recording:
             detail = f"the content of {path} is not kept; a replay cannot answer it"
             self.writer.append(LimitHit(what="unkept-read", detail=detail, cause=cause))
 
+    def _put(self, content: Any) -> str:
+        """Stores a content that the worker sent."""
+        if type(content) is not bytes:
+            raise SandboxError(f"the worker sent a content that is no bytes but {type(content).__name__}")
+        return self.writer.blobs.put(content)
+
     def _import(self, data: dict[str, Any], t: int) -> None:
         content = data.pop("content", None)
         table = self.add_table(data.pop("table", b""))
-        digest = self.writer.blobs.put(content) if content is not None else None
+        digest = self._put(content) if content is not None else None
         record = _convert(Import, {**data, "digest": digest}, t)
         self.writer.append(msgspec.structs.replace(record, table=table))
 
@@ -473,7 +479,7 @@ class Recording:
         data.pop("redirects", None)
         opaque = data.pop("opaque", False)
         if stdin is not None:
-            data["stdin"] = self.writer.blobs.put(bytes(stdin))
+            data["stdin"] = self._put(stdin)
         record = _convert(ProcessStarted, data, t)
         self._process = self.writer.append(record)
         self.acts.add(f"started {' '.join(data.get('argv') or ())[:60]}")
