@@ -124,6 +124,8 @@ def _ending(result: BlockResult, *, compiled: bool, timeout_s: float | None) -> 
         elif result.code is not None and result.code > 128:
             why = f"the program was ended by {_name_of(result.code - 128)}"
         print(f"coda: {why or 'the worker died'}", file=sys.stderr)
+        if error is not None and error.kind == "WorkerFailed":
+            return result.outcome, 125  # as of a failure of our own: it may be one
         return result.outcome, result.code or 128 + signal.SIGKILL
     return "error", 1
 

@@ -49,6 +49,11 @@ from coda.runtime.stopping import Stopping
 from coda.runtime.usage import out_of_memory_kills
 from coda.runtime.watching import LOOK_SECONDS, Reached, Watch
 
+_REPLACED = -1
+_SUCCESSOR_SECONDS = 0.1
+# A worker that says nothing for so long in the middle of a message will not end it: it is no message.
+_SILENT_SECONDS = 5.0
+_SILENT_TIMES = 6
 _EXIT_SECONDS = 1.0
 _START_SECONDS = 60.0
 _RAW_CHUNK = 1 << 16
@@ -122,7 +127,8 @@ class Engine:
         os.set_blocking(self._wake_write, False)
         self._selector.register(self._wake_read, selectors.EVENT_READ)
         self._wanted: str | None = None
-        self._leaving = False
+        self._leaving: int | None = None
+        self._silent_s = 0.0
         self._memory_kills: int | None = None
         self._process = self._launch(hash_seed, stdin, new_session)
         try:
@@ -328,7 +334,7 @@ class Engine:
                 if isinstance(heard, Stopped):
                     return heard
                 if isinstance(heard, Leaving):
-                    self._leaving = True
+                    self._leaving = heard.code
                     continue
                 if isinstance(heard, Observe) and _is_interruption(heard):
                     stopping.placed()
@@ -341,7 +347,7 @@ class Engine:
                     self._release()
                     return Done(block, "killed", stopping.code, stopping.error, -1, 0, broken=True)
             except EOFError:
-                return self._died(block, boundary)
+                return self._died(block, boundary, limits.wall_s)
             except Held as held:
                 self.held = held.request
                 return Stopped(held.request.data.get("line"), held.request.data.get("file"))
@@ -424,7 +430,7 @@ class Engine:
             while self._raw_ready:
                 self._hear_raw(self._raw_ready.pop(0), boundary)
             wait = None if deadline == math.inf else max(0.0, deadline - time.monotonic())
-            for fd in self._ready(self._answer_pending(wait)):
+            for fd in self._ready_with_patience(self._answer_pending(wait)):
                 if fd == channel.read_fd:
                     channel.fill()
                 elif fd == self._wake_read:
@@ -432,6 +438,19 @@ class Engine:
                     return None
                 elif fd in self._raw and fd not in self._raw_ready:
                     self._raw_ready.append(fd)
+
+    def _ready_with_patience(self, wait: float | None) -> list[int]:
+        """As `_ready`; but in the middle of a message a worker may not be silent for ever."""
+        if not self._channel.is_partial:
+            self._silent_s = 0.0
+            return self._ready(wait)
+        wait = _SILENT_SECONDS if wait is None else min(wait, _SILENT_SECONDS)
+        ready = self._ready(wait)
+        # Counted by what was waited, not by the clock: both may have been stopped, and go on together.
+        self._silent_s = 0.0 if self._channel.read_fd in ready else self._silent_s + wait
+        if self._silent_s > _SILENT_TIMES * _SILENT_SECONDS:
+            raise SandboxError("the worker sent a part of a message, and nothing more")
+        return ready
 
     def _answer_pending(self, wait: float | None) -> float | None:
         """Gives a waiting worker what has arrived; gives how long to listen before the next look."""
@@ -476,8 +495,10 @@ class Engine:
             for fd in ready:
                 self._hear_raw(fd, boundary)
 
-    def _died(self, block: int, boundary: Boundary) -> Done:
+    def _died(self, block: int, boundary: Boundary, wall_s: float | None = None) -> Done:
         """How a block ended whose worker is gone: by its own `os._exit`, or killed."""
+        if self._leaving == _REPLACED:
+            self._hear_successor(boundary, math.inf if wall_s is None else time.monotonic() + wall_s)
         try:
             code = self._process.wait(_EXIT_SECONDS)
         except subprocess.TimeoutExpired:
@@ -488,7 +509,7 @@ class Engine:
         if code is None:
             error = _death("the worker closed its connection to coda, and was ended", -signal.SIGKILL)
             return Done(block, "killed", 128 + signal.SIGKILL, error, -1, 0, broken=True)
-        if code >= 0 and not self._leaving:
+        if code >= 0 and self._leaving is None:
             error = _death(f"the worker ended with status {code}, though nothing asked it to", code)
             return Done(block, "killed", None, error, -1, 0, broken=True)
         if code >= 0:
@@ -509,6 +530,14 @@ class Engine:
         if name in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE"):
             return ": C code crashed (an extension, or a recursion in C without end)"
         return ""
+
+    def _hear_successor(self, boundary: Boundary, deadline: float) -> None:
+        """Hears the program that has taken the worker's place, until it ends or has had its time."""
+        self._selector.unregister(self._channel.read_fd)
+        while self._process.poll() is None and self._wanted is None and time.monotonic() < deadline:
+            for key, _ in self._selector.select(_SUCCESSOR_SECONDS):
+                if key.fd in self._raw:
+                    self._hear_raw(key.fd, boundary)
 
     @property
     def is_alive(self) -> bool:

@@ -109,9 +109,10 @@ class Done(_Message, frozen=True):
 
 
 class Leaving(_Message, frozen=True):
-    """Agent code ends the process (`os._exit`): nothing comes after this."""
+    """Agent code ends the process: nothing comes after this."""
 
     code: int
+    """Its status (`os._exit`); -1: another program takes its place (`os.exec`)."""
 
 
 class Stopped(_Message, frozen=True):
@@ -336,6 +337,11 @@ class Channel:
         if not chunk:
             raise EOFError
         self._pending += chunk
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether a message has begun to arrive."""
+        return bool(self._pending)
 
     def waiting(self) -> Any | None:
         """Gives the next message if a whole one has arrived, else None; never blocks."""

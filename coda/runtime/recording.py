@@ -293,7 +293,7 @@ class Recording:
 
     def observe(self, message: Observe) -> None:
         """Writes an observation that has fields."""
-        data = dict(message.data)
+        data = _without_cause(message.data)
         if message.kind == "file.read":
             self._read(data, message.t)
         elif message.kind == "import":
@@ -346,7 +346,7 @@ class Recording:
 
     def request(self, message: Request) -> Answer | Pending:
         """Writes an act's intent, does what there is to do in the host, and answers."""
-        kind, data = message.kind, dict(message.data)
+        kind, data = message.kind, _without_cause(message.data)
         if kind == "tool.called":
             call = _convert(ToolCalled, data, message.t)
             assert isinstance(call, ToolCalled)
@@ -589,6 +589,11 @@ class Recording:
 
 def _is_inside(path: str) -> bool:
     return not path.startswith("/") and ".." not in path.split("/") and path != "."
+
+
+def _without_cause(data: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a message; which event caused it is the host's to say."""
+    return {name: value for name, value in data.items() if name != "cause"}
 
 
 def _convert(kind: type[Event], data: dict[str, Any], t: int) -> Event:

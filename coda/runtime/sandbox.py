@@ -43,6 +43,7 @@ from coda.log import (
     run_directory,
 )  # fmt: skip
 from coda.runtime.coroutines import AsyncRunner
+from coda.runtime.distrust import checked, failed
 from coda.runtime.engine import Engine
 from coda.runtime.limits import Limits
 from coda.runtime.places import FileAccess
@@ -343,7 +344,8 @@ class Sandbox:
         message = msgspec.structs.replace(message, worker=self._worker, base=self.recording.next_id)
         try:
             prepared = self.engine.prepare(message, self.recording)
-        except (EOFError, OSError):  # it died while nothing ran
+        except (EOFError, OSError, SandboxError):  # it died while nothing ran, or talks nonsense
+            self.engine.kill()
             if self._replace_worker(before=self.writer.next_seq) == "lost":
                 self._begin_anew()
             else:
@@ -364,7 +366,11 @@ class Sandbox:
     ) -> BlockResult:
         """Runs a block that was compiled; `last` ends a program with it."""
         recording, writer = self.recording, self.writer
-        table = recording.add_table(prepared.table)
+        distrust: SandboxError | None = None
+        try:
+            table = recording.add_table(prepared.table)
+        except SandboxError as error:
+            table, distrust = None, error
         first = writer.append(
             BlockStarted(
                 block=message.block,
@@ -377,7 +383,10 @@ class Sandbox:
             )
         )
         recording.begin_block(message.block)
-        if prepared.error is not None:
+        if distrust is not None:
+            self.engine.kill()
+            done = failed(message.block, distrust)
+        elif prepared.error is not None:
             done = Done(message.block, "error", None, prepared.error, 0, self._dropped)
         else:
             done = self._run(Run(block=message.block, program=self.kind == "exec", last=last))
@@ -387,6 +396,12 @@ class Sandbox:
         self._running = True
         try:
             heard = self.engine.run(message, self.recording, limits=self.limits)
+            assert isinstance(heard, Done)
+            return checked(heard)
+        except SandboxError as error:
+            # What it says cannot be believed any more; what it had announced is in the log.
+            self.engine.kill()
+            return failed(message.block, error)
         except BaseException as error:
             # The log cannot be written, or the user has enough: nothing more happens here.
             self._ended = f"it was stopped by {type(error).__name__}"
@@ -394,8 +409,6 @@ class Sandbox:
             raise
         finally:
             self._running = False
-        assert isinstance(heard, Done)
-        return heard
 
     def _finish(self, block: int, first: int, done: Done) -> BlockResult:
         recording, writer = self.recording, self.writer

@@ -273,6 +273,57 @@ CASES = {
         """,
         acts=(1,),
     ),
+    "every descriptor": Case(
+        """
+        import os
+        for fd in range(1001):
+            try:
+                os.close(fd)
+            except OSError:
+                pass
+        os.closerange(3, 70_000)
+        for fd in range(980, 1030):
+            try:
+                os.dup2(os.open("/dev/null", os.O_RDONLY), fd)
+                os.close(fd)
+            except OSError:
+                pass
+        print("closed")
+        act(1)
+        """,
+        out="closed\n",
+        acts=(1,),
+    ),
+    "a child that goes on": Case(
+        """
+        import os
+        child = os.fork()
+        x = 1
+        if child == 0:
+            print("child", flush=True)
+            open("made", "w").close()
+            try:
+                act(3)
+            except PermissionError:
+                os._exit(3)
+            os._exit(0)
+        act(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        """,
+        out="child\n",
+        acts=(3,),
+    ),
+    "a child that becomes another": Case(
+        """
+        import os
+        child = os.fork()
+        if child == 0:
+            os.execv("/bin/true", ["true"])
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        act(1)
+        """,
+        out="0\n",
+        acts=(1,),
+    ),
     "threads without end": Case(
         """
         import threading, time

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from coda.runtime.protocol import Leaving
 from coda.runtime.worker.modules import is_library
 from coda.runtime.worker.recorder import Recorder
 from coda.runtime.worker.units import OWN_FOLDER, Units
@@ -58,7 +59,7 @@ class Audit:
             "os.link": self._on_link,
             "subprocess.Popen": self._on_process,
             "os.posix_spawn": self._on_process,
-            "os.exec": self._on_process,
+            "os.exec": self._on_exec,
             "os.fork": self._on_fork,
             "socket.connect": self._on_connect,
             "socket.sendto": self._on_connect,
@@ -225,6 +226,10 @@ class Audit:
             args = [args]
         argv = [os.fsdecode(part) for part in (args or [executable])]
         self._act("process.started", {"argv": argv, "via": "Popen", "shell": False, "opaque": True})
+
+    def _on_exec(self, executable: Any, args: Any = (), *_: Any) -> None:
+        self._on_process(executable, args)
+        self._recorder.send(Leaving(-1))
 
     def _on_fork(self) -> None:
         self._act("process.started", {"argv": ["<fork>"], "via": "os.fork", "shell": False, "opaque": True})

@@ -30,6 +30,7 @@ from coda.runtime.protocol import (
 from coda.runtime.worker.audit import Audit
 from coda.runtime.worker.baton import Baton
 from coda.runtime.worker.blocks import Blocks
+from coda.runtime.worker.descriptors import hide
 from coda.runtime.worker.endings import plain_traceback
 from coda.runtime.worker.inbox import Clock, Inbox
 from coda.runtime.worker.inspector import Inspector
@@ -106,6 +107,7 @@ class Worker:
         self.recorder.collects = lambda: self.interpreter.collects
         self.processes = Processes(self.recorder, self.units, self.feed, replaying=replaying)
         self.sockets = Sockets(self.recorder, self.feed, self.units, replaying=replaying)
+        self._control_fd = control_fd
         self.interrupts = Interrupts(self.recorder, self.units, control_fd)
         self.blocks = Blocks(
             self.recorder,
@@ -133,6 +135,8 @@ class Worker:
         gc.disable()
         self.interpreter.install()
         self.shims.install()
+        channel = self.recorder.channel
+        hide({channel.read_fd, channel.write_fd, self._control_fd})
         self.shims.install_environment(config.env, zone=config.zone)
         if config.umask is not None:
             os.umask(config.umask)

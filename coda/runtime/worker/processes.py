@@ -8,6 +8,7 @@ while it runs, `Popen`, is in `children.py`.
 from __future__ import annotations
 
 import os
+import signal
 from typing import Any, NoReturn
 
 from coda.log import from_envelope, to_envelope
@@ -49,6 +50,19 @@ class Processes:
         os.system = system
         for name in ("_exit", "abort"):
             setattr(os, name, self._last_act(getattr(os, name)))
+        signal.raise_signal = self._after_draining(signal.raise_signal)
+
+    def _after_draining(self, real: Any) -> Any:
+        """What may be the last thing that the process does, behind what has gathered."""
+        recorder = self._recorder
+
+        def act(*args: Any) -> Any:
+            recorder.drain()
+            return real(*args)
+
+        act.__name__ = act.__qualname__ = real.__name__
+        act.__doc__, act.__module__ = real.__doc__, real.__module__
+        return act
 
     def _last_act(self, real: Any) -> Any:
         """A way to end the process at once that first sends what has gathered."""

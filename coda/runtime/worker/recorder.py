@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from coda.log import to_envelope
+from coda.log import from_envelope, to_envelope
 from coda.runtime.instrument_hooks import Buffer, Values
 from coda.runtime.protocol import Answer, Channel, Observe, Request, Stream, pack
 
@@ -27,7 +27,7 @@ _BUSY_SECONDS = 0.001
 _BUSY_ENTRIES = 1000
 _IDLE_SECONDS = 0.05
 _COALESCE_CHARS = 4096
-_exit, _getppid = os._exit, os.getppid  # the agent's own are others
+_exit, _getppid, _write = os._exit, os.getppid, os.write  # the agent's own are others
 _CHUNK_ENTRIES = 1 << 14
 # More than this waiting to be sent, and agent code waits too: the buffer's memory is bounded.
 _THROTTLE_ENTRIES = 1 << 20
@@ -210,6 +210,10 @@ class Recorder:
 
     def output(self, code: int, text: Any) -> None:
         """Puts written text into the stream, joined with what the same statement wrote just before."""
+        if self._stop:  # a child writes to the descriptor itself, where the host hears it
+            data = text.encode("utf-8", "backslashreplace") if type(text) is str else from_envelope(text)
+            _write_all(-code, data)
+            return
         with self._lock:
             lines, values = self.lines, self.values
             if lines and lines[-1] == code and type(text) is str:
@@ -267,6 +271,10 @@ class Recorder:
         """Asks the host and waits; while it holds the answer back, it may inspect the worker."""
         if self._looking:
             raise PermissionError(f"nothing crosses the boundary while the state is looked at: {kind}")
+        if self._stop:
+            if kind == "tool.called":
+                raise PermissionError("a tool cannot be called from a forked process: the log has one writer")
+            return Answer(True)  # what a child does is its own affair
         with self._asking:
             self._asked = number = self._asked + 1
             self.send(Request(kind, data, self.now(), number))
@@ -316,6 +324,11 @@ class _Sink(Channel):
     def receive(self) -> Any:
         """There is nobody to hear from."""
         raise EOFError
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[_write(fd, data) :]
 
 
 def _sizes(total: int, most: int) -> Iterator[int]:
