@@ -1,4 +1,4 @@
-"""What is made of a worker's last word on a block, and of a worker that cannot be believed.
+"""What is made of a worker's words: records, the end of a block, and the end of one that cannot be believed.
 
 Guarantee: the end of a block that goes into the log has an outcome, a status and texts that the format
 knows, whatever the worker said; a worker that broke the protocol ends its block as `killed`, with the reason.
@@ -6,11 +6,12 @@ knows, whatever the worker said; a worker that broke the protocol ends its block
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from coda.errors import SandboxError
+from coda.log import Event
 from coda.runtime.protocol import Done
 
 FAILED_KIND: Final = "WorkerFailed"
@@ -49,3 +50,18 @@ def failed(block: int, error: SandboxError) -> Done:
     message = f"the worker was ended, since it cannot be believed any more: {error.message}"
     described = {"type": FAILED_KIND, "mro": [FAILED_KIND], "message": message, "args": [], "traceback": ""}
     return Done(block, "killed", None, described, -1, 0, broken=True)
+
+
+def own_fields(data: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a message; which event caused it is the host's to say."""
+    return {name: value for name, value in data.items() if name != "cause"}
+
+
+def record_of(kind: type[Event], data: dict[str, Any], t: int) -> Event:
+    """A record from what the worker said; SandboxError when it is not one."""
+    try:
+        return msgspec.convert({**data, "type": kind.__struct_config__.tag, "t": t}, kind)
+    except msgspec.ValidationError as error:
+        raise SandboxError(
+            f"the worker sent a {kind.__struct_config__.tag} that is not one: {error}"
+        ) from error

@@ -47,6 +47,7 @@ from coda.log import (
 from coda.runtime.acts import Acts
 from coda.runtime.arrivals import Arrivals, Finished, Pending
 from coda.runtime.captured import Captured
+from coda.runtime.distrust import own_fields, record_of
 from coda.runtime.entries import Known, encode_values
 from coda.runtime.exchanges import Exchanges
 from coda.runtime.limits import Limits
@@ -293,7 +294,7 @@ class Recording:
 
     def observe(self, message: Observe) -> None:
         """Writes an observation that has fields."""
-        data = _without_cause(message.data)
+        data = own_fields(message.data)
         if message.kind == "file.read":
             self._read(data, message.t)
         elif message.kind == "import":
@@ -306,7 +307,7 @@ class Recording:
                 raise SandboxError(f"the worker told of {message.kind!r}, which nobody knows")
             if kind is Signal:
                 data["step"] = self.lines_in_block
-            record = _convert(kind, data, message.t)
+            record = record_of(kind, data, message.t)
             if message.kind.startswith("ctx."):
                 op = message.kind.removeprefix("ctx.")
                 self.ctx_changes.append((op, data["name"], data.get("value"), data.get("expr")))
@@ -323,7 +324,7 @@ class Recording:
         elif data.pop("same", False):
             data["digest"] = self._reads.get(path)
         special = data.pop("special", False)
-        cause = self.writer.append(_convert(FileRead, data, t))
+        cause = self.writer.append(record_of(FileRead, data, t))
         if special and path not in self._said:
             self._said.add(path)
             detail = f"the content of {path} is not kept; a replay cannot answer it"
@@ -339,16 +340,16 @@ class Recording:
         content = data.pop("content", None)
         table = self.add_table(data.pop("table", b""))
         digest = self._put(content) if content is not None else None
-        record = _convert(Import, {**data, "digest": digest}, t)
+        record = record_of(Import, {**data, "digest": digest}, t)
         self.writer.append(msgspec.structs.replace(record, table=table))
 
     # --- requests ------------------------------------------------------------------------------
 
     def request(self, message: Request) -> Answer | Pending:
         """Writes an act's intent, does what there is to do in the host, and answers."""
-        kind, data = message.kind, _without_cause(message.data)
+        kind, data = message.kind, own_fields(message.data)
         if kind == "tool.called":
-            call = _convert(ToolCalled, data, message.t)
+            call = record_of(ToolCalled, data, message.t)
             assert isinstance(call, ToolCalled)
             return self.begin_call(call) if call.call else self.call_tool(call)
         if kind == "loop.woke":
@@ -363,7 +364,7 @@ class Recording:
             self.writer.append(self.exchanges.piece(kind, data, message.t))
             return Answer(True)
         if kind == "net.connected":
-            seq = self.writer.append(_convert(NetConnected, data, message.t))
+            seq = self.writer.append(record_of(NetConnected, data, message.t))
             if data.get("conn") is None:
                 self._mark("network", f"connection to {data.get('address')}: a replay cannot answer it", seq)
             return Answer(True)
@@ -462,7 +463,7 @@ class Recording:
             before = kept.digest if kept is not None else None
         if kind == "file.deleted":
             data["before"] = before
-        seq = self.writer.append(_convert(_FILE_ACTS[kind], data, t))
+        seq = self.writer.append(record_of(_FILE_ACTS[kind], data, t))
         self.acts.add(f"{kind.removeprefix('file.')} {path}")
         self._reads.pop(path, None)
         self._opened[path] = seq
@@ -480,7 +481,7 @@ class Recording:
         opaque = data.pop("opaque", False)
         if stdin is not None:
             data["stdin"] = self._put(stdin)
-        record = _convert(ProcessStarted, data, t)
+        record = record_of(ProcessStarted, data, t)
         self._process = self.writer.append(record)
         self.acts.add(f"started {' '.join(data.get('argv') or ())[:60]}")
         self.exchanges.note_child(record, self._process)
@@ -495,7 +496,7 @@ class Recording:
         child = self.exchanges.start_of(data.get("child"))
         cause = self._process if child is None else child
         self.sync(by="process", cause=cause)
-        self.writer.append(_convert(ProcessFinished, {**data, "cause": cause}, t))
+        self.writer.append(record_of(ProcessFinished, {**data, "cause": cause}, t))
         return Answer(True)
 
     def _mark_output(self, what: str, detail: str) -> None:
@@ -589,18 +590,3 @@ class Recording:
 
 def _is_inside(path: str) -> bool:
     return not path.startswith("/") and ".." not in path.split("/") and path != "."
-
-
-def _without_cause(data: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a message; which event caused it is the host's to say."""
-    return {name: value for name, value in data.items() if name != "cause"}
-
-
-def _convert(kind: type[Event], data: dict[str, Any], t: int) -> Event:
-    """A record from what the worker said; SandboxError when it is not one."""
-    try:
-        return msgspec.convert({**data, "type": kind.__struct_config__.tag, "t": t}, kind)
-    except msgspec.ValidationError as error:
-        raise SandboxError(
-            f"the worker sent a {kind.__struct_config__.tag} that is not one: {error}"
-        ) from error
