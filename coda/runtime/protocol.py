@@ -339,6 +339,11 @@ class Channel:
         self._pending += chunk
 
     @property
+    def fds(self) -> tuple[int, int]:
+        """Both ends."""
+        return self.read_fd, self.write_fd
+
+    @property
     def is_partial(self) -> bool:
         """Whether a message has begun to arrive."""
         return bool(self._pending)

@@ -135,8 +135,7 @@ class Worker:
         gc.disable()
         self.interpreter.install()
         self.shims.install()
-        channel = self.recorder.channel
-        hide({channel.read_fd, channel.write_fd, self._control_fd})
+        hide({*self.recorder.channel.fds, self._control_fd})
         self.shims.install_environment(config.env, zone=config.zone)
         if config.umask is not None:
             os.umask(config.umask)
