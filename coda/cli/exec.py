@@ -33,6 +33,7 @@ _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 @setting_option("timeout")
 @setting_option("memory")
 @setting_option("durability")
+@setting_option("threads")
 @setting_option("quiet")
 @click.argument("program", metavar="PROGRAM")
 @click.argument("args", metavar="[ARGS]...", nargs=-1, type=click.UNPROCESSED)
@@ -47,6 +48,7 @@ def command(
     timeout: float | None,
     memory: int | None,
     durability: str,
+    threads: str,
     quiet: bool,
 ) -> int:
     """Runs PROGRAM as if by `python PROGRAM ARGS` and records it.
@@ -61,7 +63,12 @@ def command(
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the program's; we outlive it
     try:
         options = config().sandbox(
-            root=root, level=record, timeout_s=timeout, memory_bytes=memory, durability=durability
+            root=root,
+            level=record,
+            timeout_s=timeout,
+            memory_bytes=memory,
+            durability=durability,
+            threads=threads,
         )
         sandbox = Sandbox(**options, trace=output, kind="exec", force=force, program=facts, echo=_echo)
         with sandbox, _outliving(sandbox), live_export(sandbox.writer.path):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @setting_option("timeout")
 @setting_option("memory")
 @setting_option("durability")
+@setting_option("threads")
 @setting_option("env")
 @click.option(
     "--tools",
@@ -53,6 +54,7 @@ def command(
     timeout: float | None,
     memory: int | None,
     durability: str,
+    threads: str,
     env: tuple[str, ...],
     tool_files: tuple[str, ...],
     force: bool,
@@ -70,7 +72,7 @@ def command(
         raise UsageError("no model is connected: give its replies in a file with --script FILE")
     flags = msgspec.structs.replace(
         config(), model=model, max_turns=max_turns, record=record, root=root, timeout=timeout,
-        memory=memory, durability=durability, env=env,
+        memory=memory, durability=durability, threads=threads, env=env,
     )  # fmt: skip
     agent = Agent(
         **flags.agent(),

@@ -59,6 +59,10 @@ def _print(printer: Printer, state: State) -> None:
     if state.ctx:
         printer.line(Styled("ctx", "bold"))
         _print_names(printer, state.ctx)
+    if state.others:
+        printer.line(Styled("elsewhere", "bold"))
+        for other in state.others:
+            printer.line(f"  {other}")
     for note in state.notes:
         printer.line(f"note: {note}")
 

@@ -59,6 +59,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Literal["write", "fsync"],
         _about("Whether the trace survives the death of the process, or also that of the machine.", *RECORDS),
     ] = "write"
+    threads: Annotated[
+        Literal["serial", "real"],
+        _about(
+            "Whether threads run one at a time, which a replay repeats, or as the system schedules them.",
+            *RECORDS,
+        ),
+    ] = "serial"
     value_limit: Annotated[
         int, _about("First values kept of each binding in a block.", *RECORDS, kind="count")
     ] = 64
@@ -128,7 +135,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         given: dict[str, Any] = {
             "root": self.root, "runs": self.runs, "level": self.record, "timeout_s": self.timeout,
             "memory_bytes": self.memory, "durability": self.durability, "value_limit": self.value_limit,
-            "line_limit": self.line_limit, "max_blob_bytes": self.max_blob, "env_names": self.env,
+            "threads": self.threads, "line_limit": self.line_limit, "max_blob_bytes": self.max_blob,
+            "env_names": self.env,
         }  # fmt: skip
         return {**given, **changes}
 

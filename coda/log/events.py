@@ -43,6 +43,8 @@ class RunStarted(Event, tag="run.started", frozen=True, kw_only=True):
     """False when addresses were not randomised."""
     isolation: str = "none"
     """`kernel`, `partial` or `none`: what keeps the worker in."""
+    threads: str = "real"
+    """`serial`: threads of agent code ran one at a time, in an order that the log has; else `real`."""
     fidelity: str = "full"
     """`full`, or `observed` when not recorded in a worker of its own."""
     cwd: str

@@ -107,6 +107,7 @@ def _configure(trace: Trace, copy: PrivateCopy, tools: list[ToolDeclared], *, mo
         level=started.level,
         value_limit=started.value_limit,
         random_seed=started.random_seed,
+        threads=started.threads,
         root=root,
         cwd=started.cwd if mounted else _moved(started.cwd, started.root, root),
         argv=list(started.argv) or [""],

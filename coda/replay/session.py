@@ -38,8 +38,8 @@ from coda.replay.tape import (
     BlockMap,
     BlockTape,
     Stop,
+    actions_of,
     block_tapes,
-    collections_of,
     count_of,
     feed_of,
     interruption_of,
@@ -330,7 +330,7 @@ class Session:
                 break
             if is_discarded(tape) and not _lies_in(position, tape):
                 continue
-            watched.update(collections_of(tape))
+            watched.update(actions_of(tape))
             interruption = interruption_of(tape)
             if interruption is not None and interruption.statement is not None:
                 watched.add(interruption.statement)

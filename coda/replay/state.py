@@ -53,6 +53,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     globals: dict[str, Shown]
     frames: tuple[Frame, ...] = ()
     """Innermost first; empty between blocks."""
+    others: tuple[str, ...] = ()
+    """Threads and tasks that stand elsewhere: name and place of each."""
     ctx: dict[str, Shown]
     output: str = ""
     """What the run had written so far, its end."""
@@ -232,6 +234,7 @@ def _state(session: Session, position: Position, exprs: Sequence[str]) -> State:
         source=_source_at(session, top),
         globals=msgspec.convert(found["globals"], dict[str, Shown]),
         frames=frames,
+        others=tuple(found.get("others", ())),
         ctx=msgspec.convert(found["ctx"], dict[str, Shown]),
         output=_output_before(session.trace, position.seq),
         exprs=shown,

@@ -307,9 +307,21 @@ def feed_of(tape: BlockTape, units: Units) -> list[tuple[int, object]]:
     return feed
 
 
-def collections_of(tape: BlockTape) -> dict[int, list[int]]:
-    """At which statements of a block garbage was collected: id to how often it had started before."""
-    if not any(isinstance(item, Lines) and GC_CODE in item.ids for item in tape.items):
+ACTIONS = {GC_CODE: "gc", PREEMPTED_CODE: "preempt"}
+"""What a worker did at a statement besides starting it, by the code that follows the statement."""
+
+
+def actions_of(tape: BlockTape) -> dict[int, list[tuple[int, str]]]:
+    """What was done at which statements of a block: id to (how often it had started before, what)."""
+    marks: dict[int, list[tuple[int, str]]] = {}
+    for code, action in ACTIONS.items():
+        for ident, places in _places_of(tape, code).items():
+            marks.setdefault(ident, []).extend((passes, action) for passes in places)
+    return marks
+
+
+def _places_of(tape: BlockTape, code: int) -> dict[int, list[int]]:
+    if not any(isinstance(item, Lines) and code in item.ids for item in tape.items):
         return {}
     found: dict[int, list[int]] = {}
     counts: Counter[int] = Counter()
@@ -321,7 +333,7 @@ def collections_of(tape: BlockTape) -> dict[int, list[int]]:
             if ident >= 0:
                 counts[ident] += 1
                 last = ident
-            elif ident == GC_CODE and last >= 0:
+            elif ident == code and last >= 0:
                 found.setdefault(last, []).append(counts[last] - 1)
     return found
 
@@ -369,15 +381,15 @@ def interruption_of(tape: BlockTape) -> Signal | None:
 
 
 def triggers_of(tape: BlockTape, stops: list[Stop]) -> list[tuple[int, list[tuple[int, str]]]]:
-    """What statements must do besides starting: stop, or collect garbage and be interrupted as recorded."""
+    """What statements must do besides starting: stop, or what they did when they were recorded."""
     marks: dict[int, dict[int, set[str]]] = {}
 
     def mark(ident: int, passes: int, action: str) -> None:
         marks.setdefault(ident, {}).setdefault(passes, set()).add(action)
 
-    for ident, collected in collections_of(tape).items():
-        for passes in collected:
-            mark(ident, passes, "gc")
+    for ident, acted in actions_of(tape).items():
+        for passes, action in acted:
+            mark(ident, passes, action)
     for stop in stops:
         if stop.ident is not None:
             mark(stop.ident, stop.passes, "stop")

@@ -7,13 +7,11 @@ an exception of ours.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import os
 import platform
 import secrets
 import sys
-import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -42,6 +40,7 @@ from coda.log import (
     new_run_id,
     run_directory,
 )  # fmt: skip
+from coda.runtime.beside import Beside
 from coda.runtime.coroutines import AsyncRunner
 from coda.runtime.distrust import checked, failed
 from coda.runtime.engine import Engine
@@ -90,6 +89,8 @@ class Sandbox:
         line_limit: line events of a block after which the rest are counted only.
         max_blob_bytes: largest content of a file that is kept in the trace.
         durability: `write` or `fsync`.
+        threads: `serial`: threads of the blocks run one at a time, and replay; `real`: as the system
+            schedules them, and a replay may take another way (marked).
         echo: shows output as it comes.
         restorer: gives the variables back after a worker was lost (`coda.Sandbox` has one by itself); None:
             the next block then starts without any.
@@ -122,6 +123,7 @@ class Sandbox:
         line_limit: int = LINE_LIMIT,
         max_blob_bytes: int = MAX_BLOB_BYTES,
         durability: str = "write",
+        threads: str = "serial",
         echo: Echo | None = None,
         on_append: Any = None,
         restorer: Restorer | None = None,
@@ -136,14 +138,16 @@ class Sandbox:
         self.timeout_s = self.limits.wall_s
         self.program = program
         self.kind = kind
+        if threads not in ("serial", "real"):
+            raise UsageError(f"threads {threads!r} is not one of serial, real")
+        self.threads = threads
         self._value_limit = value_limit
         self._random_seed = secrets.randbits(63)
         self._env = dict(env) if env is not None else environment_of(kind, env_names)
         self._max_blob_bytes = max_blob_bytes
         self._tools: dict[str, Tool] = {tool.name: tool for tool in as_tools(tools)}
         self._runner = AsyncRunner()
-        self._beside = threading.local()
-        self._one_primitive = threading.Lock()
+        self._beside = Beside()
         self.writer = self._open_trace(trace, runs, force, durability, on_append)
         self._primitives: Primitives | None = None
         if primitives and kind != "exec":
@@ -254,6 +258,7 @@ class Sandbox:
             hash_seed=HASH_SEED,
             random_seed=self._random_seed,
             aslr=self.engine.ready.aslr,
+            threads=self.threads,
             cwd=self.engine.configure.cwd,
             root=str(self.root),
             argv=tuple(program.argv),
@@ -306,6 +311,7 @@ class Sandbox:
             origin_ns=time.monotonic_ns() - self.writer.now_ns,
             max_blob_bytes=self._max_blob_bytes,
             memory_bytes=self.limits.memory_bytes,
+            threads=self.threads,
         )
 
     # --- running -------------------------------------------------------------------------------
@@ -535,19 +541,10 @@ class Sandbox:
         return invoke(self._tools[name], args, kwargs, runner=self._runner)
 
     def _run_beside(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> Outcome:
-        """Performs a call on a thread beside others; primitives, which share a shell and a root, in turn."""
-        tool = self._tools[name]
-        files: list[FileAccess] = []
-        self._beside.files = files
-        with self._one_primitive if tool.origin == "primitive" else contextlib.nullcontext():
-            outcome = invoke(tool, args, kwargs, runner=self._runner)
-        return outcome._replace(files=tuple(files))
+        return self._beside.perform(self._tools[name], args, kwargs, self._runner)
 
     def _note_file(self, access: FileAccess) -> None:
-        beside: list[FileAccess] | None = getattr(self._beside, "files", None)
-        if beside is not None:
-            beside.append(access)
-        else:
+        if not self._beside.note(access):
             self.recording.note_file(access, self._call)
 
     # --- the end -------------------------------------------------------------------------------

@@ -139,3 +139,140 @@ def _gate(rng: random.Random, _jobs: int) -> str:
 
 
 _ASYNC_STEPS: tuple[Maker, ...] = (_gather, _group, _as_completed, _wait_for, _timeout, _wait, _queue, _gate)
+
+
+# --- threads -------------------------------------------------------------------------------------
+
+
+def thread_program(seed: int) -> str:
+    """A program of threads that calls the tool `work(value, ms)`, which waits and gives the value back."""
+    rng = random.Random(seed)
+    steps = [rng.choice(_THREAD_STEPS)(rng, number) for number in range(rng.randrange(2, 5))]
+    head = [
+        "import asyncio, queue, threading, time",
+        "from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, as_completed, wait",
+        f"log = []\nrng_seed = {seed}",
+        "def note(*what):\n    log.append((threading.current_thread().name.rpartition('-')[2], *what))",
+    ]
+    return "\n".join([*head, *steps, "print(log)"]) + "\n"
+
+
+def _few(rng: random.Random) -> int:
+    return rng.randrange(0, 4)
+
+
+def _map(rng: random.Random, number: int) -> str:
+    return (
+        f"def each{number}(n):\n    got = work(n, (n * {rng.randrange(1, 9)}) % 4)\n"
+        "    note('did', n)\n    return got\n"
+        f"with ThreadPoolExecutor({rng.randrange(1, 5)}) as pool:\n"
+        f"    note(list(pool.map(each{number}, range({rng.randrange(2, 8)}))))"
+    )
+
+
+def _submit(rng: random.Random, number: int) -> str:
+    how = rng.choice(
+        (
+            "for f in as_completed(futures):\n        note('done', f.result())",
+            """done, rest = wait(futures, return_when=FIRST_COMPLETED)
+    note(len(done) > 0, [f.result() for f in done])""",
+            f"""try:
+        for f in as_completed(futures, timeout={_ms(rng)}):
+            note(f.result())
+    except TimeoutError as e:
+        note(str(e))""",
+        )
+    )
+    return (
+        f"with ThreadPoolExecutor({rng.randrange(2, 5)}) as pool:\n"
+        f"    times = [(n * {rng.randrange(1, 9)}) % 4 for n in range({rng.randrange(2, 7)})]\n"
+        f"    futures = [pool.submit(work, n, ms) for n, ms in enumerate(times)]\n"
+        f"    {how}"
+    )
+
+
+def _shared_queue(rng: random.Random, number: int) -> str:
+    wait = rng.choice((f"time.sleep({_ms(rng)})", f"work(item, {_few(rng)})", "pass"))
+    return (
+        f"items{number} = queue.Queue({rng.randrange(0, 3)})\n"
+        f"def take{number}():\n    while (item := items{number}.get()) is not None:\n"
+        f"        {wait}\n        note('took', item)\n"
+        f"takers = [threading.Thread(target=take{number}) for _ in range({rng.randrange(2, 4)})]\n"
+        "for t in takers:\n    t.start()\n"
+        f"for n in range({rng.randrange(3, 9)}):\n    items{number}.put(n)\n"
+        f"for t in takers:\n    items{number}.put(None)\nfor t in takers:\n    t.join()"
+    )
+
+
+def _race(rng: random.Random, number: int) -> str:
+    between = rng.choice((f"time.sleep({_ms(rng)})", f"work(0, {_few(rng)})", "sum(range(2000))"))
+    return (
+        f"total{number} = 0\n"
+        f"def add{number}():\n    global total{number}\n    for _ in range({rng.randrange(2, 6)}):\n"
+        f"        seen = total{number}\n        {between}\n        total{number} = seen + 1\n"
+        f"adders = [threading.Thread(target=add{number}) for _ in range(3)]\n"
+        f"for t in adders:\n    t.start()\nfor t in adders:\n    t.join()\nnote(total{number})"
+    )
+
+
+def _locked(rng: random.Random, number: int) -> str:
+    kind = rng.choice(("Lock", "RLock"))
+    return (
+        f"lock{number} = threading.{kind}()\n"
+        f"def hold{number}(n):\n    if lock{number}.acquire(timeout={_ms(rng)} + 0.0001):\n"
+        f"        time.sleep({_ms(rng)})\n        note('held', n)\n        lock{number}.release()\n"
+        "    else:\n        note('gave up', n)\n"
+        f"many = range({rng.randrange(2, 5)})\n"
+        f"holders = [threading.Thread(target=hold{number}, args=(n,)) for n in many]\n"
+        "for t in holders:\n    t.start()\nfor t in holders:\n    t.join()"
+    )
+
+
+def _condition(rng: random.Random, number: int) -> str:
+    return (
+        f"ready{number}, there{number} = threading.Condition(), []\n"
+        f"def wait{number}(n):\n    with ready{number}:\n"
+        f"        if ready{number}.wait_for(lambda: there{number}, timeout={_ms(rng)} + 0.001):\n"
+        f"            note('got', n, there{number}.pop())\n        else:\n            note('late', n)\n"
+        f"waiters = [threading.Thread(target=wait{number}, args=(n,)) for n in range(3)]\n"
+        "for t in waiters:\n    t.start()\n"
+        f"for n in range(3):\n    time.sleep({_ms(rng)})\n    with ready{number}:\n"
+        f"        there{number}.append(n)\n        ready{number}.notify({rng.randrange(1, 3)})\n"
+        "for t in waiters:\n    t.join()"
+    )
+
+
+def _event(rng: random.Random, number: int) -> str:
+    return (
+        f"go{number} = threading.Event()\n"
+        f"threading.Timer({_ms(rng)}, go{number}.set).start()\n"
+        f"note('in time', go{number}.wait({_ms(rng)} + 0.0005))\n"
+        f"try:\n    queue.Queue().get(timeout={_ms(rng)} + 0.0001)\nexcept queue.Empty:\n    note('empty')\n"
+        f"go{number}.wait()"
+    )
+
+
+def _gates(rng: random.Random, number: int) -> str:
+    return (
+        f"few{number}, all{number} = threading.Semaphore(2), threading.Barrier(4)\n"
+        f"def pass{number}(n):\n    with few{number}:\n        work(n, {_few(rng)})\n        note('in', n)\n"
+        f"    all{number}.wait()\n"
+        f"crowd = [threading.Thread(target=pass{number}, args=(n,)) for n in range(4)]\n"
+        "for t in crowd:\n    t.start()\nfor t in crowd:\n    t.join()"
+    )
+
+
+def _to_thread(rng: random.Random, number: int) -> str:
+    return (
+        f"async def off{number}(n):\n"
+        f"    got = await asyncio.to_thread(work, n, (n * {rng.randrange(1, 9)}) % 4)\n"
+        f"    note('off', got)\n    await asyncio.sleep({_ms(rng)})\n    return got\n"
+        f"async def all_off{number}():\n"
+        f"    return await asyncio.gather(*(off{number}(n) for n in range({rng.randrange(2, 6)})))\n"
+        f"note(asyncio.run(all_off{number}()))"
+    )
+
+
+_THREAD_STEPS: tuple[Maker, ...] = (
+    _map, _submit, _shared_queue, _race, _locked, _condition, _event, _gates, _to_thread,
+)  # fmt: skip

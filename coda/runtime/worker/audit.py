@@ -80,9 +80,8 @@ class Audit:
                     handler(*args)
 
         sys.addaudithook(hook)
-        self._watch_threads()
 
-    def _watch_threads(self) -> None:
+    def watch_threads(self) -> None:
         """Wraps what starts threads: older interpreters raise no audit event for it."""
         for module, name in (
             (_thread, "start_new_thread"),

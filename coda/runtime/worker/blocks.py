@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from itertools import chain, repeat
+from itertools import chain, count, repeat
 from operator import length_hint
 from types import CodeType, FrameType, ModuleType
 from typing import Any
@@ -197,7 +197,9 @@ class Blocks:
         """Makes the watched statements act in this block as they are told, and in no other way."""
         told = dict(message.triggers)
         for ident, trigger in self._watched.items():
-            if ident in told:
+            if ident in told and any("preempt" in words for _, words in told[ident]):
+                trigger.append = self._counted(ident, told[ident], message.reason)
+            elif ident in told:
                 trigger.arm(self._actions_at(ident, told[ident], message.reason))
             else:
                 trigger.append = self._recorder.lines.append
@@ -227,14 +229,36 @@ class Blocks:
         parts.append(map(append, repeat(ident)))
         return chain.from_iterable(parts)
 
+    def _counted(self, ident: int, actions: list[tuple[int, str]], reason: str) -> Callable[[int], None]:
+        """As `_actions_at`, for a statement at which another thread may come to the same statement."""
+        todo: dict[int, list[str]] = {}
+        at = -1
+        for passes, words in actions:
+            at += passes + 1
+            todo[at] = words.split("+")
+        starts = count()
+
+        def append(_ident: int) -> None:
+            here = todo.get(next(starts))
+            if here is None:
+                self._recorder.lines.append(ident)
+                return
+            interrupts = "interrupt" in here
+            next(self._acting(ident, here, starts=not interrupts), None)
+            if interrupts:
+                self._interrupts.delivery(reason)(ident)  # type: ignore[call-arg]  # a class of one argument
+
+        return append
+
     def _acting(self, ident: int, actions: list[str], *, starts: bool) -> Iterator[Any]:
         """One start of a statement: a stop comes before its own entry, a collection after it."""
         if "stop" in actions:
             self._actions["stop"]()
         if starts:
             self._recorder.lines.append(ident)
-            if "gc" in actions:
-                self._actions["gc"]()
+            for name in ("gc", "preempt"):
+                if name in actions:
+                    self._actions[name]()
             yield None
 
     def _stopping(self) -> Iterator[Any]:
@@ -285,6 +309,8 @@ class Blocks:
             outcome, code, error = "interrupted", None, error or _interruption(interrupts.reason)
         recorder = self._recorder
         flush_streams()
+        if len(self._baton.strands) > 1:
+            self._baton.breathe()  # threads that can run have a turn; between blocks none has
         recorder.drain()  # first: the host writes while we collect
         gc.collect()
         recorder.drain()

@@ -13,6 +13,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from coda.runtime.protocol import (
@@ -31,8 +32,9 @@ from coda.runtime.worker.audit import Audit
 from coda.runtime.worker.baton import Baton
 from coda.runtime.worker.blocks import Blocks
 from coda.runtime.worker.descriptors import hide
+from coda.runtime.worker.elsewhere import others
 from coda.runtime.worker.endings import plain_traceback
-from coda.runtime.worker.inbox import Clock, Inbox
+from coda.runtime.worker.inbox import Clock, Inbox, LoopClock
 from coda.runtime.worker.inspector import Inspector
 from coda.runtime.worker.interpreter import Interpreter
 from coda.runtime.worker.interrupts import Interrupts
@@ -49,8 +51,10 @@ from coda.runtime.worker.shims import AfterImport, Shims
 from coda.runtime.worker.sockets import Sockets
 from coda.runtime.worker.standins import Feed
 from coda.runtime.worker.streams import OutputControl, install_streams
+from coda.runtime.worker.threads import Threads
 from coda.runtime.worker.tls import Tls
 from coda.runtime.worker.units import Units
+from coda.runtime.worker.watch import Watch
 
 _SWITCH_SECONDS = 0.001
 _HIGHEST_FD, _OWN_FDS = 1024, 32
@@ -99,12 +103,12 @@ class Worker:
         self.inspector = Inspector(self.recorder, self.units, self.module.__dict__, self.ctx)
         self.recorder.handle = self.inspector.handle
         self.feed = Feed(self.recorder, self.inspector.stop)
-        self.shims = Shims(self.recorder, self.feed, seed=config.random_seed, replaying=replaying)
         real_clock = time.monotonic
-        self.inbox = Inbox(self.recorder, Clock(_recorded_clock), real_clock)
+        self.inbox = Inbox(self.recorder, Clock(), real_clock)
         self.baton = Baton(self.recorder, self.inbox)
         self.interpreter = Interpreter()
         self.recorder.collects = lambda: self.interpreter.collects
+        self.shims = Shims(self.recorder, self.feed, self.baton, seed=config.random_seed, replaying=replaying)
         self.processes = Processes(self.recorder, self.units, self.feed, replaying=replaying)
         self.sockets = Sockets(self.recorder, self.feed, self.units, replaying=replaying)
         self._control_fd = control_fd
@@ -121,8 +125,12 @@ class Worker:
             interpreter=self.interpreter,
         )
         self.inspector.steps = self.blocks.steps_so_far
+        self.inspector.others = lambda: others(self.baton, self.units)
         self.inspector.on_watch = lambda statements, count: self.blocks.watch(statements, count=count)
-        self.blocks.set_actions({"stop": self.inspector.stop, "gc": self.recorder.collect})
+        self.watch = Watch(self.recorder, self.baton, self.units.is_statement)
+        self.blocks.set_actions(
+            {"stop": self.inspector.stop, "gc": self.recorder.collect, "preempt": self.watch.preempt}
+        )
         with self.recorder.quiet():  # what we look at to set ourselves up is nobody's observation
             self._install(replaying)
         names = self._bind()
@@ -169,7 +177,7 @@ class Worker:
                     "subprocess": self.processes.adapt,
                     "socket": self.sockets.adapt,
                     "ssl": Tls(self.sockets, self.audit.native_read).adapt,
-                    **Loops(self.baton, self.audit.mark).hooks(),
+                    **self._waiting_modules(),
                 },
             ),
         )
@@ -192,6 +200,22 @@ class Worker:
         _keep_memory()
         self.recorder.start_flusher()
 
+    def _waiting_modules(self) -> dict[str, Callable[[Any], None]]:
+        """Puts threads and event loops on the baton; gives what is to be done with modules to come."""
+        baton = self.baton
+        baton.mark = self.audit.mark
+        loops = Loops(baton, LoopClock(self.inbox.clock, _recorded_clock), self.audit.mark)
+        if self.config.threads != "serial":
+            self.audit.watch_threads()
+            return loops.hooks()
+        threads = Threads(baton, self.recorder, self.units.where)
+        threads.install()
+        self.shims.wait_by(self.inbox.clock.now, baton.pause)
+        self.recorder.on_tick = self.watch.look
+        self.recorder.on_parallel.append(self.shims.go_parallel)
+        os.register_at_fork(after_in_child=baton.detach)
+        return {**loops.hooks(), **threads.hooks()}
+
     def _limit_memory(self) -> None:
         if self.config.memory_bytes is not None:
             resource.setrlimit(resource.RLIMIT_AS, (self.config.memory_bytes, self.config.memory_bytes))
@@ -201,6 +225,7 @@ class Worker:
         self.shims.go_on_from(wall_ns)
         self.feed.live = True
         self.audit.replaying = False
+        self.watch.active = True
         self._stdin.answer = None
         self.recorder.allow_collection(True)
 
@@ -251,6 +276,7 @@ class Worker:
         self.control.begin(message.output_stop)
         self.audit.active = True
         self.recorder.allow_collection(self.config.mode == "record" or self.feed.live)
+        self.watch.active = self.config.mode == "record" or self.feed.live
         self.recorder.begin()
         try:
             done: Any = self.blocks.run(message)

@@ -16,36 +16,52 @@ from typing import Any, NamedTuple
 from coda.runtime.protocol import Answer
 from coda.runtime.worker.recorder import Recorder
 
+_LOOK_SECONDS = 1e-7
 _TOLD = 64
 """At most so many timers are told to the host at once: those that are due next."""
 
 
 class Clock:
-    """The time that waiting code sees: it stands still between two looks for arrivals.
+    """The time that waiting code sees: it goes on only by what was waited for."""
 
-    Args:
-        recorded: a clock whose answers are in the log, for its first value.
-    """
-
-    def __init__(self, recorded: Callable[[], float]) -> None:
-        self._recorded = recorded
-        self._now: float | None = None
+    def __init__(self) -> None:
+        self._now = 0.0
 
     def now(self) -> float:
-        """Seconds; only differences mean something."""
-        if self._now is None:
-            self._now = self._recorded()
+        """Seconds; only differences mean something. Each look takes a moment, or some loops never end."""
+        self._now += _LOOK_SECONDS
         return self._now
-
-    def read(self) -> float:
-        """Asks the recorded clock: what agent code itself reads must be true."""
-        now = self._recorded()
-        self.lift(now)
-        return max(now, self.now())
 
     def lift(self, least: float) -> None:
         """Goes on to `least`, never back."""
-        self._now = max(self.now(), least)
+        self._now = max(self._now, least)
+
+
+class LoopClock:
+    """The time of event loops, which agent code can read too.
+
+    Args:
+        clock: what goes on while somebody waits.
+        recorded: a clock whose answers are in the log.
+    """
+
+    def __init__(self, clock: Clock, recorded: Callable[[], float]) -> None:
+        self._clock = clock
+        self._recorded = recorded
+        self._base: float | None = None
+
+    def now(self) -> float:
+        """Seconds, for the loop itself: it goes on only by what was waited for."""
+        if self._base is None:
+            self._base = self._recorded() - self._clock.now()
+        return self._base + self._clock.now()
+
+    def read(self) -> float:
+        """Seconds, for agent code: true, and in the log."""
+        now = self._recorded()
+        passed = now - self._clock.now()
+        self._base = passed if self._base is None else max(self._base, passed)
+        return self.now()
 
 
 class Timer:

@@ -36,6 +36,8 @@ class Inspector:
         """Counts statements; set by the worker."""
         self.on_watch: Callable[[list[int], bool], None] = _unheard
         """Told at which statements a block may have to act."""
+        self.others: Callable[[], list[str]] = list
+        """Where other threads and tasks stand; set by the worker."""
         self.on_pause: Callable[[bool], None] = _ignore
         """Told when looking begins and ends."""
         self.on_live: Callable[[int], None] = _nothing
@@ -111,6 +113,7 @@ class Inspector:
                 {name: value for name, value in self._namespace.items() if not self._is_bound(name)}
             ),
             "ctx": self._shown(ctx_store(self._ctx)),
+            "others": self.others(),
         }
 
     def _do_evaluate(self, expr: str, limit: int = REPR_BYTES) -> dict[str, Any]:

@@ -156,7 +156,7 @@ class Interrupts:
         _thread.interrupt_main()
 
 
-_WAITS = frozenset(("Sleep.__call__",))
+_WAITS = frozenset(("Sleep.__call__", "Baton._await_turn"))
 """Functions of ours in which agent code waits, with nothing half done."""
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from coda.runtime.worker.baton import Baton
-from coda.runtime.worker.inbox import Timer
+from coda.runtime.worker.inbox import LoopClock, Timer
 
 _BUSY_TURNS = 50
 """After so many turns in which something was always ready, arrivals are looked for all the same."""
@@ -30,11 +30,13 @@ class Loops:
 
     Args:
         baton: gives turns.
+        clock: what loops call the time.
         mark: told in a sentence of what cannot be replayed.
     """
 
-    def __init__(self, baton: Baton, mark: Callable[[str, str], None]) -> None:
+    def __init__(self, baton: Baton, clock: LoopClock, mark: Callable[[str, str], None]) -> None:
         self._baton = baton
+        self._clock = clock
         self._mark = mark
         self._serial = itertools.count(1)
 
@@ -56,7 +58,7 @@ class Loops:
         tasks.as_completed = _ordered(tasks)
 
     def _adapt_events(self, events: Any) -> None:
-        loop = _loop_class(events.SelectorEventLoop, self._baton, self._mark)
+        loop = _loop_class(events.SelectorEventLoop, self._baton, self._clock, self._mark)
         events.SelectorEventLoop = events._UnixSelectorEventLoop = loop
         events.DefaultEventLoopPolicy._loop_factory = loop
         if hasattr(events, "EventLoop"):
@@ -112,6 +114,7 @@ class _Waiting:
     """What the event loop does in another way than the interpreter's own, which is its base."""
 
     _coda_baton: Baton
+    _coda_clock: LoopClock
     _coda_mark: Callable[[str, str], None]
     _coda_library: str
     """Folder of asyncio: what asks for the time from there is not the agent."""
@@ -129,7 +132,7 @@ class _Waiting:
 
     def time(self) -> float:
         """Seconds; what asyncio itself asks stands still while nothing is waited for."""
-        clock = self._coda_baton.inbox.clock
+        clock = self._coda_clock
         if sys._getframe(1).f_code.co_filename.startswith(self._coda_library):
             return clock.now()
         return clock.read()
@@ -145,7 +148,7 @@ class _Waiting:
             handle._scheduled = False
             self._ready.append(handle)
 
-        self._coda_timers[id(handle)] = inbox.start_timer(handle.when() - inbox.clock.now(), fire)
+        self._coda_timers[id(handle)] = inbox.start_timer(handle.when() - self._coda_clock.now(), fire)
         return handle
 
     def _timer_handle_cancelled(self, handle: Any) -> None:
@@ -189,11 +192,12 @@ class _Waiting:
         self._coda_baton.breathe()
 
 
-def _loop_class(real: Any, baton: Baton, mark: Callable[[str, str], None]) -> Any:
+def _loop_class(real: Any, baton: Baton, clock: LoopClock, mark: Callable[[str, str], None]) -> Any:
     """The event loop, on what the interpreter's own is."""
     module = sys.modules[real.__module__]
     own = {
         "_coda_baton": baton,
+        "_coda_clock": clock,
         "_coda_mark": staticmethod(mark),
         "_coda_library": os.path.dirname(module.__file__ or "") + os.sep,
     }

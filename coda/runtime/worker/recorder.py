@@ -19,6 +19,7 @@ from typing import Any
 from coda.log import from_envelope, to_envelope
 from coda.runtime.instrument_hooks import Buffer, Values
 from coda.runtime.protocol import Answer, Channel, Observe, Request, Stream, pack
+from coda.runtime.worker.parallel import parallel
 
 GC_CODE = -16
 OUTPUT_CODES = (-1, -2)
@@ -28,6 +29,7 @@ _BUSY_ENTRIES = 1000
 _IDLE_SECONDS = 0.05
 _COALESCE_CHARS = 4096
 _exit, _getppid, _write = os._exit, os.getppid, os.write  # the agent's own are others
+_start_thread = _thread.start_new_thread
 _CHUNK_ENTRIES = 1 << 14
 # More than this waiting to be sent, and agent code waits too: the buffer's memory is bounded.
 _THROTTLE_ENTRIES = 1 << 20
@@ -89,19 +91,26 @@ class Recorder:
         self._get_ident = _thread.get_ident
         self._collect_class = _collecting(self)
         self._throttle_class = _throttling(self)
+        self._parallel_class: type[Buffer] | None = None
         self._stop = False
         self._running = False
         self._may_collect = False
         self._looking = False
         self._asked = 0
+        self.is_asking = False
+        """Whether an agent's thread waits for an answer of the host."""
+        self.on_tick: Callable[[], None] = _nothing
+        """Called by the flusher each time that it wakes."""
+        self.on_parallel: list[Callable[[], None]] = []
+        """Called when threads begin to run at the same time."""
 
     # --- threads -------------------------------------------------------------------------------
 
     def start_flusher(self) -> None:
         """Starts the thread that sends what has gathered: every 3 ms, in a hot loop every one."""
         os.register_at_fork(after_in_child=self.detach)
-        _thread.start_new_thread(self._flush_forever, ())
-        _thread.start_new_thread(self._watch_forever, ())
+        _start_thread(self._flush_forever, ())
+        _start_thread(self._watch_forever, ())
 
     def _watch_forever(self) -> None:
         """Makes agent code wait while the flusher waits for a host that does not read."""
@@ -124,6 +133,7 @@ class Recorder:
             if _getppid() != host:
                 _exit(70)  # the host is gone: a loop in agent code must not outlive it
             try:
+                self.on_tick()
                 if self.lines:
                     self._throttle()
                     self.drain()
@@ -145,6 +155,18 @@ class Recorder:
             gc.collect()
         elif type(self.lines) is Buffer:
             self.lines.__class__ = self._collect_class
+
+    def go_parallel(self, number_here: Callable[[], int]) -> None:
+        """From here on threads of agent code run at the same time: each entry says whose it is.
+
+        Args:
+            number_here: number of the calling thread.
+        """
+        if type(self.lines) is not self._parallel_class:
+            self.values.__class__, self.lines.__class__ = parallel(self._lock, self.values, number_here)
+            self._parallel_class = type(self.lines)
+            for tell in self.on_parallel:
+                tell()
 
     def wait_for_room(self) -> None:
         """Holds the calling thread while too much is waiting to be sent."""
@@ -277,13 +299,17 @@ class Recorder:
             return Answer(True)  # what a child does is its own affair
         with self._asking:
             self._asked = number = self._asked + 1
-            self.send(Request(kind, data, self.now(), number))
-            while True:
-                message = self.receive()
-                if not isinstance(message, Answer):
-                    self.handle(message)
-                elif message.number == number:  # else to a request that an interrupt broke off
-                    return message
+            self.is_asking = True
+            try:
+                self.send(Request(kind, data, self.now(), number))
+                while True:
+                    message = self.receive()
+                    if not isinstance(message, Answer):
+                        self.handle(message)
+                    elif message.number == number:  # else to a request that an interrupt broke off
+                        return message
+            finally:
+                self.is_asking = False
 
     def receive(self) -> Any:
         """Waits for the host's next message; a host that is gone ends the worker."""
@@ -339,3 +365,7 @@ def _sizes(total: int, most: int) -> Iterator[int]:
 
 def _unexpected(message: Any) -> None:
     raise RuntimeError(f"message out of turn: {type(message).__name__}")
+
+
+def _nothing() -> None:
+    """Until somebody wants to be called."""

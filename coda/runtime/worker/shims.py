@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from coda.runtime.worker.acts import acts
+from coda.runtime.worker.baton import Baton
 from coda.runtime.worker.facts import LATER, adapt_later, host_facts, stat_facts
 from coda.runtime.worker.interpreter import SHORTENED, shorten_stacks
 from coda.runtime.worker.listings import listings
@@ -46,15 +47,23 @@ WAITERS = (
 )  # fmt: skip
 
 
+# Of these, those in which threads of agent code wait for each other.
+SERIAL = ("threading", "queue", "sched", "concurrent.futures._base", "concurrent.futures.thread",
+          "multiprocessing.pool")  # fmt: skip
+
+
 class Shims:
     """Installs all of them in this process, before anything of the agent's is imported."""
 
-    def __init__(self, recorder: Recorder, feed: Feed, *, seed: int, replaying: bool) -> None:
+    def __init__(self, recorder: Recorder, feed: Feed, baton: Baton, *, seed: int, replaying: bool) -> None:
+        self._baton = baton
+        self._clocks: list[RecordingClock] = []
         self.recorder = recorder
         self.feed = feed
         self.seed = seed
         self.replaying = replaying
         self._time = time  # what other modules hold, whatever becomes of our own name for it
+        self._waiting_time: Any = None
         self._real_time = types.ModuleType("time")
         self._real_time.__dict__.update(time.__dict__)
         self._swapped: dict[int, Any] = {}
@@ -65,8 +74,11 @@ class Shims:
         clock = AnsweringClock.of if self.replaying else RecordingClock.of
         for name in CLOCKS:
             real = getattr(time, name)
-            replacements.append((time, name, clock(real, CODE_OF[f"time.{name}"], self.recorder, self.feed)))
-        replacements.append((time, "sleep", Sleep(self.recorder, self.feed, replaying=self.replaying)))
+            told = clock(real, CODE_OF[f"time.{name}"], self.recorder, self.feed)
+            self._clocks.append(told)
+            replacements.append((time, name, told))
+        sleep = Sleep(self.recorder, self.feed, self._baton, replaying=self.replaying)
+        replacements.append((time, "sleep", sleep))
         self.urandom = urandom = Urandom(self.seed)
         replacements.append((os, "urandom", urandom))
         if hasattr(os, "getrandom"):
@@ -136,6 +148,8 @@ class Shims:
             adapt_later(module, self.recorder, self.feed, replaying=self.replaying)
         if name in WAITERS:
             self._give_real_clock(module)
+            if name in SERIAL:
+                self._give_waiting_clock(module)
             if name == "ssl":
                 module.RAND_bytes = os.urandom
         elif name in SHORTENED:
@@ -146,6 +160,31 @@ class Shims:
             module._generate_time_safe = None
             module.uuid1 = _uuid1_without_chance(module.uuid1, self.seed)
             module._node = self.seed & 0xFFFFFFFFFFFF | 1 << 40
+
+    def wait_by(self, now: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        """Gives the modules in which agent threads wait a clock and a sleep that the log decides."""
+        waiting = types.ModuleType("time")
+        waiting.__dict__.update(self._real_time.__dict__, monotonic=now, sleep=sleep)
+        self._waiting_time = waiting
+        for name in SERIAL:
+            if name in sys.modules:
+                self._give_waiting_clock(sys.modules[name])
+
+    def go_parallel(self) -> None:
+        """Threads run at the same time from now on: a reading and its entry go in together."""
+        for clock in self._clocks:
+            clock.look_up(self.recorder)
+
+    def _give_waiting_clock(self, module: Any) -> None:
+        waiting = self._waiting_time
+        if waiting is None:
+            return
+        real = self._real_time
+        for attribute, value in list(module.__dict__.items()):
+            if value is real or value is self._time:
+                setattr(module, attribute, waiting)
+            elif value is real.monotonic:
+                setattr(module, attribute, waiting.monotonic)
 
     def _give_real_clock(self, module: Any) -> None:
         reals = {id(shim): real for real, shim in self._swapped.values()}

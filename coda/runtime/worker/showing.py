@@ -8,12 +8,18 @@ and in time; what the agent's own `__repr__` does cannot end the worker. The wro
 
 from __future__ import annotations
 
+import _thread
+import ctypes
 import signal
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from typing import Any
 
+# The agent's own are others.
+_allocate_lock, _start_thread = _thread.allocate_lock, _thread.start_new_thread
 REPR_SECONDS = 0.2
 REPR_BYTES = 1 << 16
 SHORT_BYTES = 2000
@@ -45,24 +51,55 @@ def show(value: Any, *, limit: int) -> dict[str, Any]:
 
 def _bounded(value: Any, limit: int) -> tuple[str, bool, bool]:
     """The text, whether something was cut from it, and whether it stands in for one that there is not."""
-
-    def too_slow(_signal: int, _frame: Any) -> None:
-        raise _TooSlow
-
-    before = signal.getsignal(signal.SIGALRM)
     writer = _Writer(limit)
     try:
-        signal.signal(signal.SIGALRM, too_slow)
-        signal.setitimer(signal.ITIMER_REAL, REPR_SECONDS)
-        text = writer.text(value, _DEPTH)
+        with _time_limit():
+            text = writer.text(value, _DEPTH)
     except _TooSlow:
         return f"<{type(value).__name__}: repr takes longer than {REPR_SECONDS} s>", False, True
     except BaseException as error:  # noqa: BLE001  the agent's own __repr__
         return f"<{type(value).__name__}: repr raised {type(error).__name__}>", False, True
+    return text[:limit], writer.cut or len(text) > limit, False
+
+
+def _time_limit() -> AbstractContextManager[None]:
+    """Context that raises _TooSlow in this thread after a while; a signal reaches only the main one."""
+    return _alarm() if _thread.get_ident() == threading.main_thread().ident else _other_alarm()
+
+
+@contextmanager
+def _alarm() -> Iterator[None]:
+    def too_slow(_signal: int, _frame: Any) -> None:
+        raise _TooSlow
+
+    before = signal.getsignal(signal.SIGALRM)
+    try:
+        signal.signal(signal.SIGALRM, too_slow)
+        signal.setitimer(signal.ITIMER_REAL, REPR_SECONDS)
+        yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    return text[:limit], writer.cut or len(text) > limit, False
+
+
+@contextmanager
+def _other_alarm() -> Iterator[None]:
+    here = ctypes.c_ulong(_thread.get_ident())
+    done, ended = _allocate_lock(), _allocate_lock()
+    done.acquire()
+    ended.acquire()
+
+    def watch() -> None:
+        if not done.acquire(timeout=REPR_SECONDS):
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(here, ctypes.py_object(_TooSlow))
+        ended.release()
+
+    _start_thread(watch, ())
+    try:
+        yield
+    finally:
+        done.release()
+        ended.acquire()
 
 
 class _Writer:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from coda.log import CODES, from_envelope, to_envelope
+from coda.runtime.worker.baton import Baton
 from coda.runtime.worker.recorder import Recorder
 
 HOST_CODE = -17
@@ -123,6 +124,20 @@ class RecordingClock(Shim):
 
         return Clock(real, code, recorder, feed)
 
+    def look_up(self, recorder: Recorder) -> None:
+        """Takes the buffers' methods anew: their class has changed."""
+        self._value = recorder.values.append
+        self._line = recorder.lines.append
+        if type(self) is not AnsweringClock:
+            type(self).__call__ = _look_up_and_answer  # type: ignore[method-assign]  # of its own class
+
+
+def _look_up_and_answer(clock: RecordingClock) -> Any:
+    answer = clock._real()
+    clock._value(answer)
+    clock._line(clock._code)
+    return answer
+
 
 class AnsweringClock(RecordingClock):
     """A clock whose answers come from the log; afterwards it goes on from the last recorded instant."""
@@ -164,10 +179,11 @@ class AnsweringClock(RecordingClock):
 class Sleep(Shim):
     """`time.sleep`: really sleeps when recording or live; a replay only checks that it was called."""
 
-    __slots__ = ("_feed", "_real", "_recorder", "_replaying")
+    __slots__ = ("_baton", "_feed", "_real", "_recorder", "_replaying")
 
-    def __init__(self, recorder: Recorder, feed: Feed, *, replaying: bool) -> None:
+    def __init__(self, recorder: Recorder, feed: Feed, baton: Baton, *, replaying: bool) -> None:
         super().__init__(time.sleep)
+        self._baton = baton
         self._real = time.sleep
         self._recorder = recorder
         self._feed = feed
@@ -183,9 +199,14 @@ class Sleep(Shim):
                 if not isinstance(seconds, (int, float)) or seconds < 0:
                     self._real(seconds)  # raises what it raised
                 self._recorder.code(SLEEP_CODE, float(seconds))
+                if len(self._baton.strands) > 1:
+                    self._baton.pause(float(seconds))
                 return
         if isinstance(seconds, (int, float)) and seconds >= 0:
             self._recorder.code(SLEEP_CODE, float(seconds))
+            if len(self._baton.strands) > 1:
+                self._baton.pause(float(seconds))
+                return
             self._recorder.drain()
         self._real(seconds)
 
