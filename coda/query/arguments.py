@@ -28,6 +28,25 @@ def names_for(
     Returns:
         The names; empty when the default was used; None when the text does not tell.
     """
+    found = _expression(source, function, parameter, parameters)
+    if found is None or isinstance(found, ast.Pass):
+        return None if found is None else frozenset()
+    return _names(found)
+
+
+@functools.lru_cache(maxsize=1024)
+def path_for(source: str, function: str, parameter: str, parameters: tuple[str, ...]) -> str | None:
+    """Gives the name or attribute, such as `self.cart`, that is handed on as it is; None for all else."""
+    tail = ""
+    found: ast.AST | None = _expression(source, function, parameter, parameters)
+    while isinstance(found, ast.Attribute):
+        tail = f".{found.attr}{tail}"
+        found = found.value
+    return found.id + tail if isinstance(found, ast.Name) else None
+
+
+def _expression(source: str, function: str, parameter: str, parameters: tuple[str, ...]) -> ast.AST | None:
+    """Gives the expression for a parameter; a `Pass` when the default was used, None when it is not clear."""
     tree = _parsed(source)
     call = _only_call(tree, function) if tree is not None else None
     if call is None or parameter not in parameters:
@@ -81,22 +100,20 @@ def _only_call(tree: ast.Module, function: str) -> ast.Call | None:
     return calls[0] if len(calls) == 1 else None
 
 
-def _argument(
-    call: ast.Call, parameter: str, parameters: list[str], *, method: bool
-) -> frozenset[str] | None:
+def _argument(call: ast.Call, parameter: str, parameters: list[str], *, method: bool) -> ast.AST | None:
     for keyword in call.keywords:
         if keyword.arg == parameter:
-            return _names(keyword.value)
+            return keyword.value
     place = parameters.index(parameter)
     if method:
         if place == 0:
-            return _names(call.func.value) if isinstance(call.func, ast.Attribute) else None
+            return call.func.value if isinstance(call.func, ast.Attribute) else None
         place -= 1
     if any(isinstance(arg, ast.Starred) for arg in call.args[: place + 1]):
         return None
     if place < len(call.args):
-        return _names(call.args[place])
-    return frozenset() if all(keyword.arg for keyword in call.keywords) else None
+        return call.args[place]
+    return ast.Pass() if all(keyword.arg for keyword in call.keywords) else None
 
 
 def _header(tree: ast.AST, without: Container[ast.AST] = ()) -> Iterator[ast.AST]:

@@ -210,10 +210,10 @@ class Heap:
 
 
 def matches(one: str, other: str) -> bool:
-    """Tells whether two keys may mean the same part."""
-    if one == other or ANY in (one, other):
+    """Tells whether two keys may mean the same part; by `vars(x)` an attribute is an item."""
+    if one == other or one == ANY or other == ANY or one == ANY_ITEM or other == ANY_ITEM:
         return True
-    return one[0] == other[0] == "[" and ANY_ITEM in (one, other)
+    return one[0] != other[0] and one.strip(".[]'") == other.strip(".[]'")
 
 
 def _moment(change: Change) -> int:

@@ -9,6 +9,7 @@ chain. Cost: linear in the path up to the position.
 
 from __future__ import annotations
 
+import ast
 import heapq
 import itertools
 import re
@@ -33,16 +34,19 @@ from coda.log import (
     open_trace,
     render,
 )
-from coda.query.arguments import names_for, names_outside
+from coda.query.arguments import names_for, names_outside, path_for
 from coda.query.chain import Chain, Link
 from coda.query.frames import DEFINITIONS, MAIN, Frame, Frames
 from coda.query.heap import Change
 from coda.query.names import Found, Names
 from coda.query.shadow import Shadow
+from coda.query.trees import paths_read
 
 _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*|\[\])*")
 _BASE = re.compile(r"[.\[]")
 _CTX = re.compile(r"\bctx\.([^\W\d]\w*)")
+_WAY = 100
+"""So many aliases and calls are shown between a name and the object's first."""
 _GAP = 32
 """Events after one statement that are looked at; a line that asks more often is shown by its first."""
 
@@ -95,6 +99,8 @@ class _Lineage:
         self.work: list[tuple[int, int, int, frozenset[str], _Node, bool, Frame]] = []
         self.asked = itertools.count()
         self.attached: set[int] = set()
+        self.paths: dict[int, dict[str, frozenset[str]]] = {}
+        self.shown: set[tuple[int, str]] = set()
         self.hidden: set[tuple[int, int | str, str]] = set()
         self.blocks: dict[int, _Node] = {}
 
@@ -155,18 +161,23 @@ class _Lineage:
         base = _BASE.split(name, maxsplit=1)[0]
         scope = self.shadow.scope_of(frame, base)
         changes = self.shadow.changes_of(scope, name, self.bound_at(found), before)
-        nodes = [self.link_change(change, name, before, parent) for change in changes]
+        nodes = [self.link_change(change, name, before, parent, (scope, base)) for change in changes]
         if found is None or (
             found.argument is None
             and parent is not None
             and self.frames.static(self.frames.ids[found.entry]).kind in DEFINITIONS
         ):
             return nodes
+        asked = name if found.argument is not None or self.is_unread(found.entry) else base
         if not nodes:
-            return [self.link(found, name, before, parent)]
+            return [self.link(found, asked, before, parent)]
         if not any(change.via == (scope, base) and base in self.reads(change.entry) for change in changes):
-            self.link(found, base, before, nodes[0])
+            self.link(found, asked, before, nodes[0])
         return nodes
+
+    def is_unread(self, entry: int) -> bool:
+        """Tells whether the code of a statement could not be gone through again."""
+        return self.frames.static(self.frames.ids[entry]).key[0] in self.shadow.unread
 
     def bound_at(self, found: Found | None) -> int:
         """Gives the moment from which on a name stood for its object."""
@@ -180,8 +191,10 @@ class _Lineage:
             return found.entry  # what made the object changed it, and returned nothing
         return self.shadow.ended[found.entry]
 
-    def link_change(self, change: Change, name: str, before: int, parent: _Node | None) -> _Node:
-        """Takes a statement that changed an object into the chain."""
+    def link_change(
+        self, change: Change, name: str, before: int, parent: _Node | None, asked: tuple[int | str, str]
+    ) -> _Node:
+        """Takes a statement that changed an object into the chain; `asked` is the variable in question."""
         entry = change.entry
         static = self.frames.static(self.frames.ids[entry])
         target = next((target for base, target in static.stores if target != base), None)
@@ -189,10 +202,45 @@ class _Lineage:
         value = self.frames.value_of(entry, target, before) if target is not None else None
         frame = self.frames.frames[self.frames.frame_of[entry]]
         certain = change.certain and not frame.guessed
-        node = self.add(entry, self.needed(entry, name), shown, value, certain, parent)
+        # Asked for `cart.total`, this may have stored `self.total`, which is the same.
+        same = target is not None and "." in name and target.endswith("." + name.rpartition(".")[2])
+        needed = self.needed(entry, target if same and target is not None else name)
+        node = self.add(entry, needed, shown, value, certain, parent)
+        if needed is not None and target not in needed and change.via not in (None, asked):
+            assert change.via is not None
+            self.show_way(frame, change.via[1], entry, node)
         if change.via is not None and change.via[1] not in static.loads:
             self.follow_hidden(change, node, frame)
         return node
+
+    def show_way(self, frame: Frame, name: str, before: int, node: _Node) -> None:
+        """Shows how a name came to stand for an object: calls and aliases, and no more of the object."""
+        for _ in range(_WAY):
+            found = self.names.look_up(frame, name, before)
+            if found is None or found.entry < 0 or (found.entry, name) in self.shown:
+                return
+            self.shown.add((found.entry, name))
+            before, owner = found.entry, found.frame
+            if found.argument is not None and owner is not None:
+                value = (name, owner.args[name]) if name in owner.args else None
+                node = self.add(before, frozenset(), name, value, found.certain, node, whole=False)
+                source = self.frames.walk.statement(self.frames.ids[before]).source
+                path = path_for(source, owner.function, found.argument, self.names.parameters(owner))
+            else:
+                value = self.frames.value_of(before, name, len(self.frames.ids))
+                node = self.add(before, frozenset(), name, value, found.certain, node, whole=False)
+                path = self.alias(before)
+            if path is None:
+                return
+            frame, name = self.frames.frames[self.frames.frame_of[before]], _BASE.split(path, maxsplit=1)[0]
+
+    def alias(self, entry: int) -> str | None:
+        """Gives the name that a statement gives another name: `b` of `a = b`."""
+        id = self.frames.ids[entry]
+        unit = self.shadow.unit(self.frames.static(id).key[0])
+        node = unit.statements.get(id) if unit is not None else None
+        value = node.value if isinstance(node, ast.Assign) else None
+        return value.id if isinstance(value, ast.Name) else None
 
     def follow_hidden(self, change: Change, node: _Node, frame: Frame) -> None:
         """Follows the variable by which a lambda changed an object: the statement does not name it."""
@@ -215,7 +263,7 @@ class _Lineage:
         certain = found.certain
         value = None
         if found.argument is not None and found.frame is not None:
-            names = self.names_given(found)
+            names = self.names_given(found, name)
             certain = certain and names is not None
             if found.argument in found.frame.args:
                 value = (found.argument, found.frame.args[found.argument])
@@ -227,14 +275,21 @@ class _Lineage:
         whole = found.argument is None
         return self.add(found.entry, names, name, value, certain, parent, whole=whole)
 
-    def names_given(self, found: Found) -> frozenset[str] | None:
-        """Gives the names that the expression for an argument reads; None when the text does not tell."""
+    def names_given(self, found: Found, name: str = "") -> frozenset[str] | None:
+        """Gives the names that the expression for an argument reads; None when the text does not tell.
+
+        Of an object that is handed on as it is only the attribute that was asked for, if one was.
+        """
         assert found.argument is not None
         assert found.frame is not None
         parameters = self.names.parameters(found.frame)
         if found.frame.function.endswith(".__init__") and parameters[:1] == (found.argument,):
             return frozenset()  # the object is the call's own
         source = self.frames.walk.statement(self.frames.ids[found.entry]).source
+        tail = name[len(found.argument) :] if name.startswith(f"{found.argument}.") else ""
+        path = path_for(source, found.frame.function, found.argument, parameters) if tail else None
+        if path is not None:
+            return frozenset({path + tail})
         names = names_for(source, found.frame.function, found.argument, parameters)
         return None if names is None else self.without_super(names, found.entry)
 
@@ -257,7 +312,8 @@ class _Lineage:
         source = self.frames.walk.statement(self.frames.ids[entry]).source
         if targets != [name] or len(re.findall(rf"\b{base}\b", source)) != 1:
             return None
-        return frozenset(static.loads) - {base}
+        before = {name} if static.kind == "augassign" else set()
+        return frozenset(static.loads) - {base} | before
 
     def add(
         self, entry: int, names: frozenset[str] | None, name: str | None, value: tuple[str, Any] | None,
@@ -275,6 +331,8 @@ class _Lineage:
             node.times += 1
         node.certain = node.certain and certain
         wanted = names if names is not None else self.reads(entry)
+        if whole:
+            wanted = self.narrowed(entry, wanted)
         new = wanted - self.done.get(entry, frozenset())
         if new or (whole and entry not in self.attached):
             self.done[entry] = self.done.get(entry, frozenset()) | new
@@ -322,6 +380,16 @@ class _Lineage:
             members = _CTX.findall(self.frames.walk.statement(id).source)
             names = names - {"ctx"} | {f"ctx.{member}" for member in members}
         return names
+
+    def narrowed(self, entry: int, names: frozenset[str]) -> frozenset[str]:
+        """Puts the attributes that a statement read in the place of the objects that they belong to."""
+        id = self.frames.ids[entry]
+        paths = self.paths.get(id)
+        if paths is None:
+            unit = self.shadow.unit(self.frames.static(id).key[0])
+            node = unit.statements.get(id) if unit is not None else None
+            paths = self.paths[id] = paths_read(node) if node is not None else {}
+        return frozenset().union(*(paths.get(name, frozenset({name})) for name in names))
 
     def attach_effects(self, entry: int, node: _Node) -> None:
         """Adds what the world answered while a statement ran."""

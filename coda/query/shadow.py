@@ -262,6 +262,7 @@ class Shadow:
                 found.setdefault(change.entry, change)
         for part in path:
             key = part if part == "[]" else f".{part}"
+            objects |= self.heap.part_at(objects, ".__class__", until)  # what a class holds its objects show
             for change in self.heap.last_changes(objects, key, since, until):
                 found.setdefault(change.entry, change)
             inside = [self.files.get(path) for path in self._evaluate.module_paths(objects)]

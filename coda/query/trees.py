@@ -106,3 +106,24 @@ def calls_in(node: ast.stmt) -> list[ast.Call]:
             stack.append((part, True))
         stack += [(child, False) for child in reversed(list(ast.iter_child_nodes(part)))]
     return found
+
+
+def paths_read(node: ast.stmt) -> dict[str, frozenset[str]]:
+    """Gives, for each name that a statement reads, which of its attributes: `{"box": {"box.items"}}`.
+
+    The name alone stands for the whole object: where it is handed on, called, or stored into.
+    """
+    found: dict[str, set[str]] = {}
+    stack: list[tuple[ast.AST, str]] = [(part, "") for part in header(node)]
+    while stack:
+        part, tail = stack.pop()
+        if isinstance(part, ast.Name):
+            found.setdefault(part.id, set()).add(part.id + tail)
+        elif isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Load):
+            stack.append((part.value, f".{part.attr}{tail}"))
+        elif isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute):
+            stack.append((part.func.value, ""))  # the method's name is no part of the object
+            stack += [(child, "") for child in (*part.args, *part.keywords)]
+        else:
+            stack += [(child, "") for child in ast.iter_child_nodes(part)]
+    return {name: frozenset({name} if name in paths else paths) for name, paths in found.items()}

@@ -256,7 +256,28 @@ def test_an_attribute_that_was_called_for(tmp_path: Path) -> None:
     """
     trace = record(tmp_path / "t.jsonl", source)
     assert sources(why(trace, "box.n")) == ["box.n = ask()", "return 5"]
-    assert {"box.n = ask()", "return 5", "box = Box()"} <= set(sources(why(trace, "got")))
+    assert sources(why(trace, "got")) == ["got = box.n", "box.n = ask()", "return 5"]
+
+
+def test_of_an_object_that_is_handed_on_only_the_attribute_counts(tmp_path: Path) -> None:
+    source = """
+    class Cart:
+        def __init__(self):
+            self.total = 0
+            self.note = ""
+        def add(self, price):
+            self.total += price
+            self.note = "added"
+    cart = Cart()
+    cart.add(3)
+    cart.add(4)
+    end = cart.total
+    """
+    chain = why(record(tmp_path / "t.jsonl", source), "end")
+    assert sources(chain)[:2] == ["end = cart.total", "self.total += price"]
+    assert {"cart.add(3)", "cart.add(4)", "self.total = 0", "cart = Cart()"} <= set(sources(chain))
+    assert not any("note" in line for line in sources(chain))
+    assert link_of(chain, "self.total += price").times == 2
 
 
 def test_an_exception_leaves_the_callee(tmp_path: Path) -> None:
