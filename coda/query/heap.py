@@ -211,7 +211,7 @@ class Heap:
 
 def matches(one: str, other: str) -> bool:
     """Tells whether two keys may mean the same part; by `vars(x)` an attribute is an item."""
-    if one == other or one == ANY or other == ANY or one == ANY_ITEM or other == ANY_ITEM:
+    if one in (other, ANY, ANY_ITEM) or other in (ANY, ANY_ITEM):
         return True
     return one[0] != other[0] and one.strip(".[]'") == other.strip(".[]'")
 
