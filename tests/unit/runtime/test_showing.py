@@ -28,7 +28,9 @@ WHOLE: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", WHOLE, ids=repr)
+@pytest.mark.parametrize(
+    "value", WHOLE, ids=[type(value).__name__ + str(number) for number, value in enumerate(WHOLE)]
+)
 def test_what_fits_is_what_repr_gives(value: object) -> None:
     shown = show(value, limit=SHORT_BYTES)
     assert (shown["repr"], shown["truncated"], shown["exact"]) == (repr(value), False, True)
