@@ -26,7 +26,10 @@ def command(a: str, b: str, as_json: bool, show_secrets: bool) -> int:
 
     Exit status: 0 no difference, 1 the runs differ, 2 trouble.
     """
-    difference = diff(open_trace(a), open_trace(b))
+    traces = open_trace(a), open_trace(b)
+    for trace in traces:
+        trace.verify_seals()  # nobody can say of a damaged log that it does not differ
+    difference = diff(*traces)
     printer = Printer(show_secrets=show_secrets)
     if as_json:
         printer.json("diff", difference.to_json())

@@ -55,6 +55,16 @@ def test_two_recordings_of_a_program_are_equal_but_for_what_was_drawn(coda: RunC
     assert found.files == ()
 
 
+def test_a_damaged_log_is_not_called_equal(coda: RunCoda, tmp_path: Path) -> None:
+    a = execute(coda, tmp_path, "a", "x = 1\nprint(x)\n")
+    data = a.read_bytes()
+    (tmp_path / "b.jsonl").write_bytes(data.replace(b'"wall":"2', b'"wall":"3', 1))
+    done = coda("diff", a, tmp_path / "b.jsonl")
+    assert (done.status, done.out) == (2, "")
+    assert "b.jsonl is damaged or was changed" in done.err
+    assert len(done.err.splitlines()) == 1
+
+
 def test_a_statement_more_at_the_top_moves_nothing_else(coda: RunCoda, tmp_path: Path) -> None:
     plain = PROGRAM.replace("draws = [random.random() for _ in range(3)]\n", "")
     a = execute(coda, tmp_path, "a", plain)

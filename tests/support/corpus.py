@@ -676,7 +676,7 @@ MACHINE = [
         "interpreter",
         """
         import gc, inspect, logging, os, sys, traceback
-        print(gc.isenabled(), sys.getrecursionlimit())
+        print(gc.isenabled(), sys.getrecursionlimit(), sys.getswitchinterval())
         gc.disable()
         print(gc.isenabled())
         gc.enable()

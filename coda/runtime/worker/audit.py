@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any
 
 from coda.runtime.protocol import Leaving
+from coda.runtime.worker.interpreter import set_switch_interval
 from coda.runtime.worker.modules import is_library
 from coda.runtime.worker.recorder import Recorder
 from coda.runtime.worker.units import OWN_FOLDER, Units
@@ -258,7 +259,7 @@ class Audit:
         if not self._threads:
             self._threads = True
             # The interpreter's own interval: the fewer switches between agent threads, the closer a replay.
-            sys.setswitchinterval(0.005)
+            set_switch_interval(0.005)
             detail = "agent code started a thread: lines of threads interleave and may differ on replay"
             self._note("limit.hit", {"what": "threads", "detail": detail})
 

@@ -36,7 +36,7 @@ from coda.runtime.worker.elsewhere import others
 from coda.runtime.worker.endings import plain_traceback
 from coda.runtime.worker.inbox import Clock, Inbox, LoopClock
 from coda.runtime.worker.inspector import Inspector
-from coda.runtime.worker.interpreter import Interpreter
+from coda.runtime.worker.interpreter import Interpreter, set_switch_interval
 from coda.runtime.worker.interrupts import Interrupts
 from coda.runtime.worker.isolation import Isolation, fence, isolate
 from coda.runtime.worker.loop import Loops
@@ -196,7 +196,7 @@ class Worker:
         self.interrupts.start()
         self.audit.install()
         # The flusher must get its turn while agent code computes, or all of it is sent after the end.
-        sys.setswitchinterval(_SWITCH_SECONDS)
+        set_switch_interval(_SWITCH_SECONDS)
         _keep_memory()
         self.recorder.start_flusher()
 

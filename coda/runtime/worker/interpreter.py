@@ -20,6 +20,8 @@ from coda.runtime.worker.units import OWN_FOLDER
 SHORTENED = ("traceback", "inspect")
 """Modules whose views of the stack are adapted."""
 _set_limit = sys.setrecursionlimit
+set_switch_interval = sys.setswitchinterval
+"""The real one, for the worker itself."""
 
 
 class Interpreter:
@@ -31,12 +33,14 @@ class Interpreter:
         self.limit = sys.getrecursionlimit()
         """Recursion limit as agent code sees it."""
         self._below = 0
+        self._interval = sys.getswitchinterval()
 
     def install(self) -> None:
         """Replaces the functions; before agent code is imported."""
         for module, name, act in (
             (gc, "enable", self._enable), (gc, "disable", self._disable), (gc, "isenabled", self._is_enabled),
             (sys, "getrecursionlimit", self._get_limit), (sys, "setrecursionlimit", self._set_limit),
+            (sys, "getswitchinterval", self._get_interval), (sys, "setswitchinterval", self._set_interval),
         ):  # fmt: skip
             setattr(module, name, _Switch(getattr(module, name), act))
 
@@ -53,6 +57,16 @@ class Interpreter:
 
     def _is_enabled(self) -> bool:
         return self.collects
+
+    def _get_interval(self) -> float:
+        return self._interval
+
+    def _set_interval(self, interval: Any, /) -> None:
+        """Kept and not put in force: the recorder's own thread needs its turn."""
+        seconds = float(interval)
+        if not seconds > 0:
+            raise ValueError("switch interval must be strictly positive")
+        self._interval = seconds
 
     def _get_limit(self) -> int:
         return self.limit
