@@ -42,6 +42,7 @@ from coda.log import (
     ToolCalled,
     ToolReturned,
     TraceWriter,
+    from_envelope,
     render,
 )  # fmt: skip
 from coda.runtime.acts import Acts
@@ -231,13 +232,17 @@ class Recording:
             elif ident in bindings:
                 place += 1
 
-    def _show(self, stream: str, text: Any) -> None:
-        if not isinstance(text, str):
-            from_bytes = text if isinstance(text, bytes) else b""
-            text = from_bytes.decode(self._encoding, "backslashreplace")
+    def _show(self, stream: str, written: Any) -> None:
+        """Shows what was written: text, or bytes that are no text in the stream's encoding, as they are."""
+        if isinstance(written, str):
+            text, data = written, written.encode(self._encoding, "backslashreplace")
+        else:
+            value = from_envelope(written)
+            data = value if isinstance(value, bytes) else b""
+            text = data.decode(self._encoding, "backslashreplace")
         self.output.add(stream, text)
         if self._echo is not None:
-            self._echo(stream, text.encode(self._encoding, "backslashreplace"))
+            self._echo(stream, data)
 
     def _elide(self, ids: list[int], vals: list[Any], t: int, *, plain: bool) -> None:
         """Past the limit statements are counted, while values and observations stay.

@@ -803,8 +803,27 @@ OUTPUT = [
         print("text")
         sys.stdout.flush()
         sys.stderr.buffer.write(b"to err\\n")
+        sys.stderr.flush()
         sys.stdout.buffer.write(memoryview(b"view\\n"))
-        print(sys.stdout.fileno(), sys.stdout.name, sys.stdout.errors)
+        print(sys.stdout.fileno(), sys.stdout.name, sys.stdout.errors, flush=True)
+        sys.stdout.buffer.write(bytes(range(256)))
+        sys.stdout.flush()
+        for number in range(3):
+            print("text", number, flush=True)
+            os.write(1, b"to the descriptor\\n")
+            os.write(2, memoryview(b"error\\xff\\n"))
+        saved = os.dup(1)
+        file = os.open("caught.txt", os.O_WRONLY | os.O_CREAT)
+        os.dup2(file, 1)
+        os.write(1, b"caught\\n")
+        os.dup2(saved, 1)
+        os.write(1, b"again\\n")
+        print(open("caught.txt").read(), os.write)
+        for bad in ((1, "x"), (99, b"x"), (1,)):
+            try:
+                os.write(*bad)
+            except (TypeError, OSError) as error:
+                print(type(error).__name__, error)
         """,
     ),
     _p(

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from coda.log import Trace, TraceEvent, open_trace
+from coda.log import Trace, TraceEvent, from_envelope, open_trace
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,16}")
@@ -119,7 +119,10 @@ def output_of(trace: Trace | Path, stream: str = "stdout") -> str:
         name = event.name if event.id is not None else getattr(event.record, "stream", None)
         text = event.value if event.id is not None else getattr(event.record, "text", "")
         if name == stream:
-            assert isinstance(text, str)
+            if not isinstance(text, str):
+                content = from_envelope(text)
+                assert isinstance(content, bytes)
+                text = content.decode("utf-8", "backslashreplace")
             parts.append(text)
     return "".join(parts)
 

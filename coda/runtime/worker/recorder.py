@@ -198,6 +198,11 @@ class Recorder:
         self.channel.close()
         self.channel = _Sink()
 
+    @property
+    def is_detached(self) -> bool:
+        """True in a forked child, whose doings nobody hears of."""
+        return self._stop
+
     def busy(self) -> bool:
         """True inside the recorder's own work on this thread: its effects are not the agent's."""
         return self._get_ident() in self.exempt

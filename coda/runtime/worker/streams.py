@@ -1,7 +1,8 @@
 """Standard streams of agent code: what is written and read is in the log, in its place.
 
-Text written to `sys.stdout` and `sys.stderr` is joined by statement and sent in the line stream; what C code
-or children write to descriptors 1 and 2 reaches the host by pipes and is marked unordered there.
+Text written to `sys.stdout` and `sys.stderr`, and by `os.write` to their descriptors, is joined by statement
+and sent in the line stream; what C code or children write to descriptors 1 and 2 reaches the host by pipes
+and is marked unordered there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from coda.log import from_envelope, to_envelope
 from coda.runtime.worker.recorder import Recorder
+from coda.runtime.worker.standins import Shim
 
 INPUT_CODE = -15
 STREAMS = {"stdout": -1, "stderr": -2}
@@ -103,6 +105,42 @@ class RecordedOutput(io.TextIOWrapper):
         return len(text)
 
 
+class DescriptorWrite(Shim):
+    """`os.write`: what goes to a standard stream's own descriptor is in the log in its place.
+
+    A descriptor that the program has put on another file is written as ever, and so are a child's.
+    """
+
+    __slots__ = ("_fstat", "_outputs", "_real", "_recorder")
+
+    def __init__(self, recorder: Recorder, outputs: dict[int, Any]) -> None:
+        super().__init__(os.write)
+        self._real = os.write
+        self._fstat = getattr(os.fstat, "_real", os.fstat)
+        self._recorder = recorder
+        self._outputs = {fd: (self._identity(fd), raw) for fd, raw in outputs.items()}
+
+    def __call__(self, *args: Any) -> int:
+        """Answers as the builtin would."""
+        fd = args[0] if len(args) == 2 else None
+        output = self._outputs.get(fd) if type(fd) is int else None
+        if output is None or self._recorder.is_detached or self._identity(args[0]) != output[0]:
+            return self._real(*args)
+        try:
+            data = memoryview(args[1]).tobytes()
+        except TypeError:
+            return self._real(*args)  # says what it is that it wants
+        written: int = output[1].write(data)
+        return written
+
+    def _identity(self, fd: int) -> tuple[int, int] | None:
+        try:
+            found = self._fstat(fd)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
 class RecordedInput(io.RawIOBase):
     """Descriptor 0 of agent code: each read is an observation; a replay answers it."""
 
@@ -158,6 +196,7 @@ def install_streams(
         stdin.mode = "r"  # so the interpreter makes it too
     for name in ("stdin", "__stdin__"):
         setattr(sys, name, stdin)
+    outputs: dict[int, Any] = {}
     for name, fd, is_tty, errors in (
         ("stdout", 1, tty[1], _errors_of(sys.stdout, "strict")),
         ("stderr", 2, tty[2], "backslashreplace"),
@@ -167,4 +206,7 @@ def install_streams(
             stream = RecordedOutput(control, name=name, fd=fd, tty=is_tty, encoding=encoding, errors=errors)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
+        if stream is not None:
+            outputs[fd] = stream.buffer.raw
+    os.write = DescriptorWrite(recorder, outputs)
     return raw
