@@ -71,7 +71,7 @@ def command(
             threads=threads,
         )
         sandbox = Sandbox(**options, trace=output, kind="exec", force=force, program=facts, echo=_echo)
-        with sandbox, _outliving(sandbox), live_export(sandbox.writer.path):
+        with sandbox, _outliving(sandbox, before), live_export(sandbox.writer.path):
             if content is not None and facts.main is not None:
                 sandbox.read_main(file or facts.main, content)
             outcome, status = _run(sandbox, cells, facts)
@@ -145,18 +145,23 @@ def _name_of(number: int) -> str:
 
 
 @contextmanager
-def _outliving(sandbox: Sandbox) -> Iterator[None]:
+def _outliving(sandbox: Sandbox, interrupt: Any) -> Iterator[None]:
     """Makes signals the program's business: we outlive them, and the trace says what they did.
 
-    What a terminal sends reaches the program by itself; what is sent to our process alone is passed on.
-    What we were started to ignore the program ignores too.
+    They are passed on. What a terminal sends at the press of a key reaches the program by itself: where there
+    is one, that is left to it. What we were started to ignore is not passed on.
     """
 
     def pass_on(number: int, _frame: object) -> None:
         sandbox.engine.signal(number)
 
-    handlers: dict[signal.Signals, Any] = {signal.SIGQUIT: signal.SIG_IGN}
-    handlers |= {number: pass_on for number in _PASSED_ON if signal.getsignal(number) == signal.SIG_DFL}
+    handlers: dict[signal.Signals, Any] = {
+        number: pass_on for number in _PASSED_ON if signal.getsignal(number) == signal.SIG_DFL
+    }
+    ours = sandbox.program is not None and sandbox.program.apart == "group"
+    handlers |= dict.fromkeys((signal.SIGINT, signal.SIGQUIT), pass_on if ours else signal.SIG_IGN)
+    if interrupt == signal.SIG_IGN:
+        del handlers[signal.SIGINT]
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield

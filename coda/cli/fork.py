@@ -19,6 +19,7 @@ from coda.cli.options import (
     output_option,
     secrets_option,
     trace_argument,
+    trust_option,
 )
 from coda.cli.render import Printer, Styled
 from coda.cli.settings import config, setting_option
@@ -42,7 +43,7 @@ from coda.log import open_trace
 @click.option(
     "--assume-recorded", is_flag=True, help="Use recorded answers also where they may not hold any more."
 )
-@click.option("--trust", is_flag=True, help="Execute the recorded code even if the kernel cannot keep it in.")
+@trust_option
 @output_option
 @force_option
 @json_option

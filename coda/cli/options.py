@@ -78,6 +78,15 @@ def secrets_option(function: F) -> F:
     )
 
 
+def trust_option(function: F) -> F:
+    """Adds `--trust` (parameter `trust`): execute the recorded code whatever keeps it in."""
+    return click.option(
+        "--trust",
+        is_flag=True,
+        help="Execute the recorded code even if the kernel cannot keep it in and your key did not sign it.",
+    )(function)
+
+
 def at_option(*, required: bool = False) -> Callable[[F], F]:
     """Adds `--at POS` (parameter `at`, text or None): for `Trace.position`.
 

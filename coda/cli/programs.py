@@ -55,6 +55,15 @@ def load(program: str, args: tuple[str, ...], *, module: bool) -> Loaded:
     return _stdin(program, args) if program == "-" else _file(program, args)
 
 
+def has_terminal() -> bool:
+    """Tells whether there is a terminal whose signals reach us and the program alike."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
 def compiles(source: str, name: str) -> bool:
     """Tells whether a whole script is Python; nothing of it is executed."""
     try:
@@ -129,6 +138,7 @@ def _facts(*, argv: tuple[str, ...], main: str | None, module: str | None, path:
         closed=tuple(
             fd for fd, stream in enumerate((sys.__stdin__, sys.__stdout__, sys.__stderr__)) if stream is None
         ),
+        apart="none" if has_terminal() else "group",
         tty=(os.isatty(0), os.isatty(1), os.isatty(2)),
         encoding=sys.stdout.encoding or "utf-8",
         outside=tuple(path for path in (_file_of(1), _file_of(2)) if path is not None),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from coda.cli.answers import ReplayAnswer
-from coda.cli.options import json_option, trace_argument
+from coda.cli.options import json_option, trace_argument, trust_option
 from coda.cli.render import Printer, Styled
 from coda.cli.settings import setting_option
 from coda.errors import Diverged
@@ -18,7 +18,7 @@ from coda.replay import Verdict, replay
 @click.option(
     "--verify", is_flag=True, help="Compare everything (a replay always does; kept for scripts that say so)."
 )
-@click.option("--trust", is_flag=True, help="Execute the recorded code even if the kernel cannot keep it in.")
+@trust_option
 @json_option
 @setting_option("color")
 def command(trace: str, verify: bool, trust: bool, as_json: bool, color: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from coda.cli.options import at_option, json_option, secrets_option, trace_argument
+from coda.cli.options import at_option, json_option, secrets_option, trace_argument, trust_option
 from coda.cli.render import Printer, Styled
 from coda.cli.settings import setting_option
 from coda.log import open_trace
@@ -19,7 +19,7 @@ _WIDTH = 100
 @click.option(
     "--expr", "exprs", multiple=True, metavar="EXPR", help="Also show the value of this expression there."
 )
-@click.option("--trust", is_flag=True, help="Execute the recorded code even if the kernel cannot keep it in.")
+@trust_option
 @json_option
 @secrets_option
 @setting_option("color")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from coda.cli.options import find_trace
+from coda.cli.options import find_trace, trust_option
 from coda.cli.settings import runs_folder, setting_option
 from coda.errors import UsageError
 
@@ -16,7 +16,7 @@ from coda.errors import UsageError
 @click.command(short_help="Step through a trace in the terminal.")
 @click.argument("trace", metavar="[TRACE]", required=False, callback=find_trace)
 @setting_option("replay", words="Run the recorded code again, or show recorded values only")
-@click.option("--trust", is_flag=True, help="Execute the recorded code even if the kernel cannot keep it in.")
+@trust_option
 @setting_option(
     "light", "--light/--dark", words="Begin with the light, or the dark, colours (the key t changes them)"
 )

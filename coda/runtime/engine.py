@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -55,6 +55,7 @@ _SUCCESSOR_SECONDS = 0.1
 _SILENT_SECONDS = 5.0
 _SILENT_TIMES = 6
 _EXIT_SECONDS = 1.0
+Apart = Literal["session", "group", "none"]
 _START_SECONDS = 60.0
 _RAW_CHUNK = 1 << 16
 # No address randomisation where the system allows it: hashes of None and of types are then stable.
@@ -110,16 +111,17 @@ class Engine:
         configure: what the worker is to be.
         hash_seed: its `PYTHONHASHSEED`.
         stdin: descriptor for its standard input; None gives it none.
-        new_session: True keeps signals of the terminal from it.
+        apart: in a session of its own (`session`), which keeps signals of the terminal from it; in a process
+            group of its own (`group`), which keeps signals to ours from it; or with us (`none`).
     """
 
     def __init__(
-        self, configure: Configure, *, hash_seed: int, stdin: int | None = None, new_session: bool = True
+        self, configure: Configure, *, hash_seed: int, stdin: int | None = None, apart: Apart = "session"
     ) -> None:
         self.configure = configure
         self.held: Request | None = None
         self._pending: tuple[Pending, int] | None = None
-        self._new_session = new_session
+        self._apart = apart
         self._raw: dict[int, str] = {}
         self._raw_ready: list[int] = []
         self._selector = selectors.DefaultSelector()
@@ -130,7 +132,7 @@ class Engine:
         self._leaving: int | None = None
         self._silent_s = 0.0
         self._memory_kills: int | None = None
-        self._process = self._launch(hash_seed, stdin, new_session)
+        self._process = self._launch(hash_seed, stdin, apart)
         try:
             self._channel.send(configure)
             ready = self._next(None, time.monotonic() + _START_SECONDS)
@@ -148,7 +150,7 @@ class Engine:
             raise SandboxError(f"the worker did not start: {_describe(ready)}")
         self.ready = ready
 
-    def _launch(self, hash_seed: int, stdin: int | None, new_session: bool) -> subprocess.Popen[bytes]:
+    def _launch(self, hash_seed: int, stdin: int | None, apart: Apart) -> subprocess.Popen[bytes]:
         down_read, down_write = os.pipe()
         up_read, up_write = os.pipe()
         control_read, control_write = os.pipe()
@@ -167,7 +169,8 @@ class Engine:
             stderr=subprocess.PIPE,
             pass_fds=theirs,
             env=env,
-            start_new_session=new_session,
+            start_new_session=apart == "session",
+            process_group=0 if apart == "group" else None,
         )
         for fd in theirs:
             os.close(fd)
@@ -261,7 +264,7 @@ class Engine:
         self._release()
 
     def _end_processes(self) -> None:
-        if self._new_session:
+        if self._apart == "session":
             try:
                 os.killpg(self._process.pid, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
 
@@ -28,6 +29,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     encoding: str = "utf-8"
     closed: tuple[int, ...] = ()
     """Which of the descriptors 0, 1 and 2 are closed."""
+    apart: Literal["session", "group", "none"] = "session"
+    """Whether signals to our session or process group are kept from it; see `Engine`."""
     outside: tuple[str, ...] = ()
     """Files that are no part of the workspace though they lie in it: where output is redirected to."""
 

@@ -286,7 +286,7 @@ class Sandbox:
             self._configure(),
             hash_seed=HASH_SEED,
             stdin=self.program.stdin if self.program is not None else None,
-            new_session=self.kind != "exec",
+            apart=self.program.apart if self.program is not None else "session",
         )
 
     def _configure(self) -> Configure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -209,11 +210,13 @@ def test_the_time_limit_has_a_status_of_its_own(stubborn: bool, work: Path) -> N
     assert (finished.outcome, finished.code) == ("killed" if stubborn else "interrupted", 124)
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"])
 @pytest.mark.parametrize("handled", [True, False])
-def test_a_signal_sent_to_coda_alone_is_passed_on(handled: bool, work: Path) -> None:
+def test_a_signal_sent_to_coda_alone_is_passed_on(handled: bool, name: str, work: Path) -> None:
+    number = signal.Signals[name]
     (work / "prog.py").write_text(
         "import signal, sys\n"
-        + ("signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n" if handled else "")
+        + (f"signal.signal(signal.{name}, lambda *_: sys.exit(7))\n" if handled else "")
         + "print('ready', flush=True)\nwhile True: pass\n"
     )
     with subprocess.Popen(
@@ -222,10 +225,51 @@ def test_a_signal_sent_to_coda_alone_is_passed_on(handled: bool, work: Path) -> 
     ) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == (7 if handled else 143)
+        process.send_signal(number)
+        assert process.wait(30) == (7 if handled else 128 + number)
     report = check_trace(work.parent / "t.jsonl")
     assert (report.damage, report.finished) == ((), True)
+
+
+TALKS = """\
+import sys
+print([stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)])
+print("hello", input("name? "))
+count = 0
+try:
+    while True:
+        count += 1
+except KeyboardInterrupt:
+    print("stopped")
+    sys.exit(9)
+"""
+
+
+@pytest.mark.parametrize("recorded", [False, True], ids=["python", "coda"])
+def test_a_terminal_is_the_program_s(recorded: bool, work: Path) -> None:
+    """Its input, its prompt, and its Ctrl-C, which reaches the program once."""
+    (work / "prog.py").write_text(TALKS)
+    command = [*CODA, "prog.py"] if recorded else [sys.executable, "prog.py"]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(work)
+        os.execve(command[0], command, {**os.environ, **ENVIRONMENT})
+    seen, told = b"", [(b"hello bob", b"\x03"), (b"name? ", b"bob\n")]
+    while True:
+        try:
+            data = os.read(terminal, 1000)
+        except OSError:  # the other end is closed
+            break
+        if not data:
+            break
+        seen += data
+        if told and told[-1][0] in seen:
+            os.write(terminal, told.pop()[1])
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+    assert seen.replace(b"^C", b"").decode().splitlines() == [
+        "[True, True, True]", "name? bob", "hello bob", "stopped",
+    ]  # fmt: skip
 
 
 def test_output_keeps_the_order_in_which_it_was_written(work: Path) -> None:
