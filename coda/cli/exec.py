@@ -32,6 +32,8 @@ _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 @setting_option("root")
 @setting_option("timeout")
 @setting_option("memory")
+@setting_option("cpu")
+@setting_option("processes")
 @setting_option("durability")
 @setting_option("threads")
 @setting_option("quiet")
@@ -47,6 +49,8 @@ def command(
     root: str | None,
     timeout: float | None,
     memory: int | None,
+    cpu: float | None,
+    processes: int | None,
     durability: str,
     threads: str,
     quiet: bool,
@@ -62,15 +66,13 @@ def command(
     cells = split_cells(source) if source is not None else []
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the program's; we outlive it
     try:
-        options = config().sandbox(
-            root=root,
-            level=record,
-            timeout_s=timeout,
-            memory_bytes=memory,
-            durability=durability,
-            threads=threads,
+        flags = msgspec.structs.replace(
+            config(), root=root, record=record, timeout=timeout, memory=memory, cpu=cpu,
+            processes=processes, durability=durability, threads=threads,
+        )  # fmt: skip
+        sandbox = Sandbox(
+            **flags.sandbox(), trace=output, kind="exec", force=force, program=facts, echo=_echo
         )
-        sandbox = Sandbox(**options, trace=output, kind="exec", force=force, program=facts, echo=_echo)
         with sandbox, _outliving(sandbox, before), live_export(sandbox.writer.path):
             if content is not None and facts.main is not None:
                 sandbox.read_main(file or facts.main, content)
@@ -110,11 +112,11 @@ def _run(sandbox: Sandbox, cells: list[Cell], facts: Program) -> tuple[str, int]
         flags = prepared.flags
         result = sandbox.run_prepared(message, prepared, last=number == len(cells))
         if result.outcome != "ok":
-            return _ending(result, compiled=prepared.error is None, timeout_s=sandbox.timeout_s)
+            return _ending(result, compiled=prepared.error is None)
     return "ok", 0
 
 
-def _ending(result: BlockResult, *, compiled: bool, timeout_s: float | None) -> tuple[str, int]:
+def _ending(result: BlockResult, *, compiled: bool) -> tuple[str, int]:
     """Outcome and exit status of a program that a block ended: as a shell would show them."""
     error = result.error
     if not compiled and error is not None:
@@ -127,7 +129,7 @@ def _ending(result: BlockResult, *, compiled: bool, timeout_s: float | None) -> 
     if result.outcome in ("interrupted", "killed"):
         why = error.message if error is not None else ""
         if result.code == TIMED_OUT:
-            why = f"the program was stopped after its time limit of {timeout_s:g} s"
+            why = f"the program was {why if why.startswith('stopped') else 'stopped at a limit'}"
         elif result.code is not None and result.code > 128:
             why = f"the program was ended by {_name_of(result.code - 128)}"
         print(f"coda: {why or 'the worker died'}", file=sys.stderr)

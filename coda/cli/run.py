@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 @setting_option("max-turns")
 @setting_option("timeout")
 @setting_option("memory")
+@setting_option("cpu")
+@setting_option("processes")
 @setting_option("durability")
 @setting_option("threads")
 @setting_option("env")
@@ -53,6 +55,8 @@ def command(
     max_turns: int,
     timeout: float | None,
     memory: int | None,
+    cpu: float | None,
+    processes: int | None,
     durability: str,
     threads: str,
     env: tuple[str, ...],
@@ -72,7 +76,7 @@ def command(
         raise UsageError("no model is connected: give its replies in a file with --script FILE")
     flags = msgspec.structs.replace(
         config(), model=model, max_turns=max_turns, record=record, root=root, timeout=timeout,
-        memory=memory, durability=durability, threads=threads, env=env,
+        memory=memory, cpu=cpu, processes=processes, durability=durability, threads=threads, env=env,
     )  # fmt: skip
     agent = Agent(
         **flags.agent(),

@@ -55,6 +55,25 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     memory: Annotated[
         int | None, _about("Address space that the recorded code may take.", *RECORDS, kind="size")
     ] = None
+    cpu: Annotated[
+        float | None,
+        _about("Processor time of a block, without its children (Linux).", *RECORDS, kind="duration"),
+    ] = None
+    processes: Annotated[
+        int | None,
+        _about("Processes that the recorded code may have at one time (Linux).", *RECORDS, kind="count"),
+    ] = None
+    max_output: Annotated[
+        int | None,
+        _about("Output of a block that an agent is shown; the log has all.", "run", kind="size"),
+    ] = 32 << 20
+    max_run_output: Annotated[
+        int | None, _about("The same over all blocks of a run.", "run", kind="size")
+    ] = None
+    max_logged: Annotated[
+        int | None,
+        _about("Output of a run before the block that writes it is stopped.", *RECORDS, kind="size"),
+    ] = None
     durability: Annotated[
         Literal["write", "fsync"],
         _about("Whether the trace survives the death of the process, or also that of the machine.", *RECORDS),
@@ -135,8 +154,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         given: dict[str, Any] = {
             "root": self.root, "runs": self.runs, "level": self.record, "timeout_s": self.timeout,
             "memory_bytes": self.memory, "durability": self.durability, "value_limit": self.value_limit,
-            "threads": self.threads, "line_limit": self.line_limit, "max_blob_bytes": self.max_blob,
-            "env_names": self.env,
+            "threads": self.threads,
+            "line_limit": self.line_limit, "max_blob_bytes": self.max_blob, "env_names": self.env,
+            "limits": {
+                "cpu_s": self.cpu, "processes": self.processes, "output_bytes": self.max_output,
+                "run_output_bytes": self.max_run_output, "logged_bytes": self.max_logged,
+            },
         }  # fmt: skip
         return {**given, **changes}
 

@@ -128,7 +128,7 @@ class Engine:
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
         self._selector.register(self._wake_read, selectors.EVENT_READ)
-        self._wanted: str | None = None
+        self._wanted: tuple[str, str] | None = None
         self._leaving: int | None = None
         self._silent_s = 0.0
         self._memory_kills: int | None = None
@@ -272,9 +272,14 @@ class Engine:
         self._process.kill()
         self._process.wait()
 
-    def interrupt(self, reason: str) -> None:
-        """Asks that the block that runs is stopped, from any thread; returns at once."""
-        self._wanted = reason
+    def interrupt(self, reason: str, kind: str = "KeyboardInterrupt") -> None:
+        """Asks that the block that runs is stopped, from any thread; returns at once.
+
+        Args:
+            reason: why, in words.
+            kind: `KeyboardInterrupt` when a person wants it, `LimitExceeded` when a limit does.
+        """
+        self._wanted = reason, kind
         try:
             os.write(self._wake_write, b"!")
         except OSError:
@@ -330,7 +335,7 @@ class Engine:
             try:
                 heard = self._next(boundary, stopping.deadline)
                 if self._wanted is not None:
-                    stopping.begin(self._wanted, "KeyboardInterrupt")
+                    stopping.begin(*self._wanted)
                     self._wanted = None
                 if isinstance(heard, Done):
                     return self._ended(heard, stopping, boundary)

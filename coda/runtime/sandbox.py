@@ -79,7 +79,7 @@ class Sandbox:
         env_names: variables that join the allow list.
         timeout_s: wall time of a block; None: as `limits` say.
         memory_bytes: address space of the worker; None: as `limits` say.
-        limits: what blocks may use; see `Limits`.
+        limits: what blocks may use; see `Limits`; a mapping of its fields does as well.
         force: replace an existing trace.
         task: what the run is for; shown in lists.
         model: name of the model that writes the blocks.
@@ -113,7 +113,7 @@ class Sandbox:
         env_names: Iterable[str] = (),
         timeout_s: float | None = None,
         memory_bytes: int | None = None,
-        limits: Limits | None = None,
+        limits: Limits | Mapping[str, Any] | None = None,
         force: bool = False,
         task: str | None = None,
         model: str | None = None,
@@ -134,7 +134,8 @@ class Sandbox:
         if not self.root.is_dir():
             raise UsageError(f"the workspace {self.root} is not a folder")
         self.level = level
-        self.limits = _limits(limits or Limits(), timeout_s, memory_bytes)
+        given = Limits(**limits) if isinstance(limits, Mapping) else limits or Limits()
+        self.limits = _limits(given, timeout_s, memory_bytes)
         self.timeout_s = self.limits.wall_s
         self.program = program
         self.kind = kind
@@ -228,7 +229,7 @@ class Sandbox:
             echo=echo,
             encoding=program.encoding,
             limits=self.limits,
-            on_flood=self.interrupt,
+            on_flood=lambda reason: self.engine.interrupt(reason, "LimitExceeded"),
         )
         manifest = writer.blobs.put(self.recording.manifest.to_json())
         self._worker = 0

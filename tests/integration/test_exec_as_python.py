@@ -204,10 +204,27 @@ def test_the_time_limit_has_a_status_of_its_own(stubborn: bool, work: Path) -> N
     (work / "prog.py").write_text(loop if stubborn else "while True: pass\n")
     done = run((*CODA, "--timeout", "200ms", "prog.py"), work)
     assert (done.status, done.out) == (124, "")
-    assert done.err.endswith("coda: the program was stopped after its time limit of 0.2 s\n")
+    assert done.err.endswith("coda: the program was stopped after the time limit of 0.2 s\n")
     finished = open_trace(work.parent / "t.jsonl").finished
     assert finished is not None
     assert (finished.outcome, finished.code) == ("killed" if stubborn else "interrupted", 124)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("-c", "cpu=200ms"), "stopped after 0.2 s of processor time"),
+        (("-c", "max-logged=10K"), "stopped: the run has written more than 10240 bytes"),
+    ],
+    ids=["processor time", "output"],
+)
+def test_other_limits_end_a_program_like_the_time_limit(
+    options: tuple[str, ...], sentence: str, work: Path
+) -> None:
+    (work / "prog.py").write_text("while True: print('x' * 100)\n")
+    done = run((*CODA[:3], *options, *CODA[3:], "prog.py"), work)
+    assert done.status == 124
+    assert done.err.endswith(f"coda: the program was {sentence}\n")
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"])

@@ -13,6 +13,7 @@ import coda
 from coda.config import Config, Loaded, Source, load, load_config, settings
 from coda.config.page import renewed
 from coda.errors import UsageError
+from coda.runtime import Agent, Sandbox
 from tests.meta.source import ROOT
 
 
@@ -215,12 +216,14 @@ def test_a_relative_config_home_is_ignored(place: Path, monkeypatch: pytest.Monk
 
 def test_the_classes_have_the_defaults_of_the_settings() -> None:
     config = Config()
-    for kind, arguments in ((coda.Sandbox, config.sandbox()), (coda.Agent, config.agent())):
+    for kind, arguments in ((Sandbox, config.sandbox()), (Agent, config.agent())):
         parameters = inspect.signature(kind).parameters
         assert set(arguments) <= set(parameters)
         for name, value in arguments.items():
             default = parameters[name].default
-            if default is not inspect.Parameter.empty and name != "sandbox_options":
+            if name == "limits":
+                assert coda.Limits(**value) == coda.Limits()
+            elif default is not inspect.Parameter.empty and name != "sandbox_options":
                 assert value == default, name
     assert config.sandbox(level="lines", tools=[])["level"] == "lines"
     options = config.agent()["sandbox_options"]
