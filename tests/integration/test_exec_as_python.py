@@ -251,9 +251,10 @@ def test_a_signal_sent_to_coda_alone_is_passed_on(handled: bool, name: str, work
 TALKS = """\
 import sys
 print([stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)])
-print("hello", input("name? "))
+name = input("name? ")
 count = 0
 try:
+    print("hello", name)
     while True:
         count += 1
 except KeyboardInterrupt:
