@@ -373,6 +373,9 @@ class Engine:
     def _ended(self, done: Done, stopping: Stopping, boundary: Boundary) -> Done:
         """What is said of a block that ended, perhaps because it was stopped."""
         self._drain_raw(boundary)
+        if self.configure.kind == "exec" and stopping.step == "running":
+            # Ctrl-C is a program's own affair: what it makes of that, and how it ends, is its word.
+            return msgspec.structs.replace(done, broken=False)
         broken = stopping.step == "signalled" or done.broken
         if broken:
             self.kill()

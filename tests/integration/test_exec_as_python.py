@@ -290,6 +290,17 @@ def test_a_terminal_is_the_program_s(recorded: bool, work: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_program_that_catches_ctrl_c_goes_on_in_its_next_cell(work: Path) -> None:
+    (work / "prog.py").write_text(
+        "import os, signal\nkept = 1\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\n    while True: pass\n"
+        "except KeyboardInterrupt:\n    kept += 1\n# %%\nprint('next', kept)\n"
+    )
+    assert run((*CODA, "prog.py"), work) == (0, "next 2\n", "")
+    trace = open_trace(work.parent / "t.jsonl")
+    assert [block.outcome for block in trace.blocks] == ["ok", "ok"]
+    assert "signal" in {event.type for event in trace.events()}
+
+
 def test_output_keeps_the_order_in_which_it_was_written(work: Path) -> None:
     """As by `python -u`: at once, and what children write where they were started."""
     (work / "prog.py").write_text(
