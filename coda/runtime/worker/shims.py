@@ -141,6 +141,16 @@ class Shims:
                 found = self._swapped.get(id(value))
                 if found is not None and found[0] is value and module is not self._real_time:
                     setattr(module, attribute, found[1])
+                elif isinstance(value, type) and value.__module__ == name:
+                    self._sweep_class(value)
+
+    def _sweep_class(self, kind: type) -> None:
+        """Static methods that are such functions: those of `glob`, from Python 3.13 on."""
+        for attribute, value in list(vars(kind).items()):
+            if isinstance(value, staticmethod):
+                found = self._swapped.get(id(value.__func__))
+                if found is not None and found[0] is value.__func__:
+                    setattr(kind, attribute, staticmethod(found[1]))
 
     def after_import(self, name: str, module: Any) -> None:
         """Adapts a module that has just been imported."""
