@@ -37,6 +37,7 @@ from coda.forking.units import (
 )
 from coda.log import (
     CODES,
+    MARKS,
     Binding,
     BlockFinished,
     BlockInfo,
@@ -80,6 +81,8 @@ class Names(NamedTuple):
     """Statement id to number in the vocabulary."""
     bindings: dict[int, Site]
     """Binding id to what it captures."""
+    marks: set[int]
+    """Ids of the marks of frames: they take a value and capture nothing."""
 
 
 class Scope(NamedTuple):
@@ -197,6 +200,8 @@ class Side:
                     number = self.bindings.add(entry, site.key, value, seq - 1)
                     if self.scope.values:
                         strand.add_bound(latest.get(site.statement, seq), site.number, number)
+            elif entry in self.names.marks:
+                next(values)
             else:
                 raise LogError(
                     f"damaged trace: event {seq}: statement {entry} is in no table; see coda check",
@@ -245,7 +250,7 @@ def read_both(a: Trace, b: Trace, start: int) -> Reading:
             _ = trace.blocks, trace.started
     words, scope = Vocabulary(), scope_of(a, b)
     pairs = match_blocks(a.blocks, b.blocks)
-    a_names, b_names = Names({}, {}), Names({}, {})
+    a_names, b_names = Names({}, {}, set()), Names({}, {}, set())
     for name, left, right in _units(a, b, pairs):
         _name(name, left, right, (a_names, b_names), words)
     sides = Side(a, a_names, words, scope), Side(b, b_names, words, scope)
@@ -290,6 +295,9 @@ def _name(
             names[side].statements[table.base + at] = number
         first = table.base + len(table.statements)
         for at, binding in enumerate(table.bindings):
+            if binding.name in MARKS:
+                names[side].marks.add(first + at)
+                continue
             names[side].bindings[first + at] = _site(
                 key, unit, binding, names[side].statements, words, depths
             )
@@ -327,6 +335,9 @@ def bound_before(trace: Trace, names: Names, stop: int) -> dict[Scoped, Bound]:
                 value = next(values)
                 if seq <= stop:
                     bindings.add(entry, site.key, value, seq - 1)
+                continue
+            if entry in names.marks:
+                next(values)
                 continue
             seq += 1
             if entry < 0:

@@ -76,8 +76,18 @@ if TYPE_CHECKING:
     from coda.log.resuming import resume_trace
     from coda.log.runs import find_run, is_run_id, locate, new_run_id, run_directory
     from coda.log.seals import SealWatch, is_own
-    from coda.log.sites import Group, Sites, analyse, bodies, first_line_of, has_docstring, is_silent
-    from coda.log.tables import Binding, Statement, Table
+    from coda.log.sites import (
+        FrameSite,
+        Group,
+        Sites,
+        analyse,
+        bodies,
+        first_line_of,
+        has_docstring,
+        is_silent,
+    )
+    from coda.log.suspending import GENERATORS
+    from coda.log.tables import MARKS, Binding, Body, Statement, Table
     from coda.log.traceevent import Stored, TraceEvent
     from coda.log.units import StatementInfo, UnitInfo, Units, entry_values, unit_covering, unit_from
     from coda.log.values import (
@@ -93,6 +103,7 @@ if TYPE_CHECKING:
     from coda.log.writer import TraceWriter
 
 _HOMES = {
+    "Body": "tables", "FrameSite": "sites", "GENERATORS": "suspending", "MARKS": "tables",
     "Binding": "tables", "BlobRef": "values", "BlobStore": "blobs", "BlockFinished": "events",
     "BlockInfo": "reader", "BlockStarted": "events", "CODES": "records", "CtxDeleted": "events",
     "CtxMutated": "events", "CtxSet": "events", "Damage": "check", "Effect": "events", "Elided": "events",
@@ -131,6 +142,8 @@ _HOMES = {
 
 __all__ = [
     "CODES",
+    "GENERATORS",
+    "MARKS",
     "SCHEMA_VERSION",
     "TYPES",
     "Binding",
@@ -139,6 +152,7 @@ __all__ = [
     "BlockFinished",
     "BlockInfo",
     "BlockStarted",
+    "Body",
     "CtxDeleted",
     "CtxMutated",
     "CtxSet",
@@ -157,6 +171,7 @@ __all__ = [
     "FileWrote",
     "ForkApplied",
     "FoundKey",
+    "FrameSite",
     "Group",
     "Header",
     "Import",

@@ -80,6 +80,8 @@ class RunStarted(Event, tag="run.started", frozen=True, kw_only=True):
     manifest: str | None = None
     """Blob: the workspace at the start, a JSON object path -> [kind, size, mtime_ns, mode]."""
     parent_run: str | None = None
+    frames: bool = False
+    """Whether frames are marked in the stream: `Table.bodies` says how."""
 
 
 class RunResumed(Event, tag="run.resumed", frozen=True, kw_only=True):

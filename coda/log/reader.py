@@ -30,6 +30,7 @@ from coda.log.events import (
     Unknown,
 )
 from coda.log.files import LogFile, Torn
+from coda.log.framing import frames_at
 from coda.log.positions import Position, parse_position
 from coda.log.records import Event, Header, Record
 from coda.log.runs import find_run, locate
@@ -270,7 +271,9 @@ class Trace:
         for trace, begin, end in self.pieces(max(start - 1, 0), stop):
             if walker is None:
                 walker = trace._walker(begin, types)
-                offset = trace._seek(begin)
+                offset = trace.seek(begin)
+                if begin and (types is None or "line" in types):
+                    walker.frames = frames_at(trace, offset)
             else:
                 offset = 0
             walker.enter(trace.header, resume=offset > trace.file.body)
@@ -319,7 +322,9 @@ class Trace:
         if start < self.first_seq:
             yield from self.events(start, self.first_seq, types=types)
         start = max(start, self.first_seq)
-        walker, offset = self._walker(start, types), self._seek(start)
+        walker, offset = self._walker(start, types), self.seek(start)
+        if start:
+            walker.frames = frames_at(self, offset)
         walker.enter(self.header, resume=offset > self.file.body)
         while True:
             alive = self.live
@@ -350,8 +355,8 @@ class Trace:
             turn=turn.number if turn is not None and turn.seq < start else None,
         )
 
-    def _seek(self, seq: int) -> int:
-        """Byte offset from which to read so as to meet event `seq`, a record before it included."""
+    def seek(self, seq: int) -> int:
+        """Gives the byte offset from which to read so as to meet event `seq`, a record before it included."""
         if seq <= self.first_seq:
             return 0
         self.file.index()
@@ -425,7 +430,7 @@ class Trace:
         info = self.block(block)
         self._read_structure()
         for trace, start, stop in self.pieces(info.seq, info.end_seq):
-            for at, raw in trace.file.lines(trace._seek(start)):
+            for at, raw in trace.file.lines(trace.seek(start)):
                 if type_of(raw, at) != "lines":
                     continue
                 record = decode(raw, at, "lines")

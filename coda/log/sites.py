@@ -23,7 +23,16 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
-from coda.log.tables import Binding, Statement, Table
+from coda.log.suspending import (
+    GENERATORS,
+    MAX_NESTING,
+    Suspensions,
+    is_async,
+    kind_of,
+    nesting,
+    suspensions,
+)
+from coda.log.tables import MARKS, Binding, Body, Statement, Table
 
 FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -33,6 +42,8 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _TYPE_ALIAS: type[ast.AST] | None = getattr(ast, "TypeAlias", None)
 # A read of `super` makes the compiler add a `__class__` cell to the function: visible, so never done.
 _UNREADABLE = frozenset({"super"})
+# When a part of an expression is evaluated: with its statement, when a generator is asked, when called.
+_NOW, _LAZY, _CALLED = range(3)
 
 
 class Group(NamedTuple):
@@ -58,6 +69,15 @@ class Sites(NamedTuple):
     """Names to read first in the body of a function, loop, with, handler or case."""
     through: dict[ast.Assign | ast.AnnAssign | ast.NamedExpr, Group]
     """Nodes whose `value` is to pass through a hook."""
+    frames: dict[ast.AST, FrameSite]
+    """The module, functions and classes whose frames are marked."""
+
+
+class FrameSite(NamedTuple):
+    """A piece of code that has frames, and where it suspends."""
+
+    body: Body
+    suspensions: Suspensions
 
 
 class _Scope:
@@ -83,10 +103,17 @@ class _Reads(NamedTuple):
 
     loads: tuple[str, ...]
     walruses: tuple[ast.NamedExpr, ...]
+    lazy: frozenset[ast.NamedExpr]
+    """Those of them that a generator expression runs, whenever it is asked."""
 
 
 def analyse(
-    tree: ast.Module, *, base: int, future_annotations: bool = False, docstring: bool = True
+    tree: ast.Module,
+    *,
+    base: int,
+    future_annotations: bool = False,
+    docstring: bool = True,
+    frames: bool = False,
 ) -> Sites:
     """Gives the statement table of a module's tree, and where its hooks belong.
 
@@ -95,11 +122,13 @@ def analyse(
         base: id of the first statement.
         future_annotations: whether an earlier cell's `from __future__ import annotations` holds here.
         docstring: whether a text at the very beginning is the module's docstring.
+        frames: whether frames are to be marked.
 
     Returns:
-        Statements numbered in source order, bindings in the order in which their places are met.
+        Statements numbered in source order, bindings in the order in which their places are met, and
+        behind them the marks of frames.
     """
-    return _Analysis(base, future_annotations).run(tree, docstring)
+    return _Analysis(base, future_annotations, frames).run(tree, docstring)
 
 
 def has_docstring(body: list[ast.stmt]) -> bool:
@@ -128,8 +157,9 @@ def first_line_of(node: ast.stmt) -> int:
 class _Analysis:
     """One walk over a tree; statements wait on a stack, in source order."""
 
-    def __init__(self, base: int, future_annotations: bool) -> None:
+    def __init__(self, base: int, future_annotations: bool, framed: bool) -> None:
         self.base = base
+        self.framed = framed
         self.lazy_annotations = future_annotations or sys.version_info >= (3, 14)
         self.functions: dict[str, int] = {"": 0}
         self.statements: list[Statement] = []
@@ -138,23 +168,64 @@ class _Analysis:
         self.after: dict[ast.stmt, Group] = {}
         self.heads: dict[ast.AST, Group] = {}
         self.through: dict[ast.Assign | ast.AnnAssign | ast.NamedExpr, Group] = {}
-        self.stack: list[tuple[ast.stmt, _Scope]] = []
+        self.loose: list[int] = []
+        self.begun: list[tuple[ast.AST, int]] = []
+        self.ended: dict[ast.AST, int] = {}
+        self.stack: list[tuple[ast.stmt | ast.Module, _Scope | None]] = []
 
     def run(self, tree: ast.Module, docstring: bool) -> Sites:
-        self.push(tree.body, _Scope("module", "", 0), docstring=docstring)
+        self.push(tree.body, _Scope("module", "", 0), owner=tree, docstring=docstring)
         while self.stack:
-            self.visit(*self.stack.pop())
+            node, scope = self.stack.pop()
+            if scope is None:
+                self.ended[node] = len(self.statements)
+            else:
+                assert isinstance(node, ast.stmt)
+                self.visit(node, scope)
+        frames = self.frames() if self.framed else {}
         table = Table(
             base=self.base,
             functions=tuple(self.functions),
             statements=tuple(self.statements),
             bindings=tuple(self.bindings),
+            bodies=tuple(site.body for site in frames.values()),
+            loose=tuple(self.loose) if self.framed else (),
         )
-        return Sites(table, self.rows, self.after, self.heads, self.through)
+        return Sites(table, self.rows, self.after, self.heads, self.through, frames)
 
-    def push(self, body: list[ast.stmt], scope: _Scope, *, docstring: bool = False) -> None:
+    def push(
+        self,
+        body: list[ast.stmt],
+        scope: _Scope,
+        *,
+        owner: ast.stmt | ast.Module | None = None,
+        docstring: bool = False,
+    ) -> None:
+        """Puts a body on the stack; with its `owner` when it runs in a frame of its own."""
+        if owner is not None:
+            self.begun.append((owner, len(self.statements)))
+            self.stack.append((owner, None))
         start = 1 if docstring and has_docstring(body) else 0
         self.stack.extend((node, scope) for node in reversed(body[start:]))
+
+    def frames(self) -> dict[ast.AST, FrameSite]:
+        """Gives the code that has statements and so frames, and makes the rows of its marks."""
+        found: dict[ast.AST, FrameSite] = {}
+        for owner, first in self.begun:
+            stop = self.ended[owner]
+            if stop == first:
+                continue
+            body: list[ast.stmt] = owner.body  # type: ignore[attr-defined]
+            inside = suspensions(body)
+            kind = kind_of(owner, inside)
+            wanted = MARKS[: 3 if kind in GENERATORS else 1] if nesting(body) <= MAX_NESTING else ()
+            rows = range(len(self.bindings), len(self.bindings) + len(wanted))
+            self.bindings.extend(Binding(first, name) for name in wanted)
+            exit, suspend, resume = [*rows, -1, -1, -1][:3]
+            head = self.heads.get(owner) if isinstance(owner, _FUNCTIONS) else None
+            arguments = head.bindings if head is not None else ()
+            found[owner] = FrameSite(Body(first, stop, kind, exit, suspend, resume, arguments), inside)
+        return found
 
     def visit(self, node: ast.stmt, scope: _Scope) -> None:
         if is_silent(node):
@@ -180,7 +251,9 @@ class _Analysis:
             )
         )
         for walrus in reads.walruses:
-            self.through[walrus] = self.group(number, [walrus.target.id], walrus.value)
+            group = self.through[walrus] = self.group(number, [walrus.target.id], walrus.value)
+            if walrus in reads.lazy:
+                self.loose.extend(group.bindings)
         self.capture(node, number, scope)
         self.descend(node, number, scope)
 
@@ -290,7 +363,7 @@ class _Analysis:
             path = scope.child_path(node.name)
             function = self.functions.setdefault(path, len(self.functions))
             kind = "class" if isinstance(node, ast.ClassDef) else "function"
-            self.push(node.body, _Scope(kind, path, function), docstring=True)
+            self.push(node.body, _Scope(kind, path, function), owner=node, docstring=True)
             return
         for body in reversed(list(bodies(node))):
             self.push(body, scope)
@@ -415,24 +488,28 @@ def _reads(roots: Iterable[ast.AST], hidden: frozenset[str]) -> _Reads:
     """
     found: list[tuple[int, int, str]] = []
     walruses: list[ast.NamedExpr] = []
-    stack: list[tuple[ast.AST, frozenset[str], bool]] = [(root, hidden, False) for root in roots]
+    lazy: set[ast.NamedExpr] = set()
+    stack: list[tuple[ast.AST, frozenset[str], int]] = [(root, hidden, _NOW) for root in roots]
     while stack:
-        node, own, deferred = stack.pop()
+        node, own, when = stack.pop()
         if isinstance(node, ast.Name):
             if isinstance(node.ctx, ast.Load) and node.id not in own:
                 found.append((node.lineno, node.col_offset, node.id))
         elif isinstance(node, ast.Lambda):
-            stack.extend((child, own, deferred) for child in _defaults(node.args))
+            stack.extend((child, own, when) for child in _defaults(node.args))
             inner = own | {a.arg for a in _arguments(node.args)} | _walrus_names(node.body)
-            stack.append((node.body, inner, True))
+            stack.append((node.body, inner, _CALLED))
         elif isinstance(node, _COMPREHENSIONS):
-            stack.extend(_comprehension(node, own, deferred))
+            stack.extend(_comprehension(node, own, when))
         else:
-            if isinstance(node, ast.NamedExpr) and not deferred:
+            if isinstance(node, ast.NamedExpr) and when != _CALLED:
                 walruses.append(node)
-            stack.extend((child, own, deferred) for child in ast.iter_child_nodes(node))
+                if when == _LAZY:
+                    lazy.add(node)
+            stack.extend((child, own, when) for child in ast.iter_child_nodes(node))
     walruses.sort(key=lambda node: (node.lineno, node.col_offset))
-    return _Reads(tuple(dict.fromkeys(name for _, _, name in sorted(found))), tuple(walruses))
+    names = tuple(dict.fromkeys(name for _, _, name in sorted(found)))
+    return _Reads(names, tuple(walruses), frozenset(lazy))
 
 
 def _defaults(args: ast.arguments) -> list[ast.expr]:
@@ -444,17 +521,19 @@ def _walrus_names(body: ast.expr) -> frozenset[str]:
 
 
 def _comprehension(
-    node: ast.AST, own: frozenset[str], deferred: bool
-) -> Iterator[tuple[ast.AST, frozenset[str], bool]]:
+    node: ast.AST, own: frozenset[str], when: int
+) -> Iterator[tuple[ast.AST, frozenset[str], int]]:
     """Parts of a comprehension: the first iterable sees the names outside, all else the inner ones."""
     generators: list[ast.comprehension] = node.generators  # type: ignore[attr-defined]
-    yield generators[0].iter, own, deferred
+    yield generators[0].iter, own, when
     inner = own.union(*(_names(generator.target) for generator in generators))
+    if when == _NOW and (isinstance(node, ast.GeneratorExp) or is_async(node)):
+        when = _LAZY
     for number, generator in enumerate(generators):
-        yield generator.target, inner, deferred
-        yield from ((test, inner, deferred) for test in generator.ifs)
+        yield generator.target, inner, when
+        yield from ((test, inner, when) for test in generator.ifs)
         if number:
-            yield generator.iter, inner, deferred
+            yield generator.iter, inner, when
     for field in ("elt", "key", "value"):
         if (part := getattr(node, field, None)) is not None:
-            yield part, inner, deferred
+            yield part, inner, when

@@ -1,8 +1,8 @@
 """One event of a run as readers see it, and its JSON form.
 
-Guarantee: the JSON begins with the same ten keys for every type (seq, type, t, run, block, turn, file,
-line, function, cause; null when absent), then the fields of the type; fields that this version does
-not know are kept. Secret shapes are masked unless the caller says otherwise.
+Guarantee: the JSON begins with the same eleven keys for every type (seq, type, t, run, block, turn,
+file, line, function, frame, cause; null when absent), then the fields of the type; fields that this
+version does not know are kept. Secret shapes are masked unless the caller says otherwise.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from coda.log.events import Lines, Output, Unknown
 from coda.log.records import Event
 from coda.log.units import StatementInfo, UnitInfo, Units, unit_covering
 
-_COMMON: Final = ("seq", "type", "t", "run", "block", "turn", "file", "line", "function", "cause")
+_COMMON: Final = ("seq", "type", "t", "run", "block", "turn", "file", "line", "function", "frame", "cause")
 _HIDDEN: Final = frozenset({*_COMMON, "ids", "vals"})
 
 
@@ -27,6 +27,10 @@ class Stored(NamedTuple):
     id: int
     name: str
     value: Any
+    frame: int | None = None
+    """The frame in which it was bound; None where the marks do not tell."""
+    at: int | None = None
+    """The line event that bound it, exactly; None where the marks do not tell."""
 
 
 class TraceEvent(msgspec.Struct, frozen=True, eq=False):
@@ -62,6 +66,12 @@ class TraceEvent(msgspec.Struct, frozen=True, eq=False):
     raw: bytes | None = None
     """The line in the file; None for an unbatched event."""
     units: Units | None = None
+    frame: int | None = None
+    """The frame that ran, by the number of the event with which it began.
+
+    Of a line event: that of its statement. Of another: that of the statement it is at, when that still
+    runs. None where the marks do not tell, and in a pass that was asked for events without lines.
+    """
 
     @property
     def bound(self) -> tuple[tuple[str, Any], ...]:
@@ -108,7 +118,10 @@ class TraceEvent(msgspec.Struct, frozen=True, eq=False):
             if self.raw is not None:
                 _keep_unknown(data, self.raw)
         if self.stored:
-            data["bound"] = [{"name": name, "value": value} for _, name, value in self.stored]
+            data["bound"] = [
+                {"name": item.name, "value": item.value, "frame": item.frame, "at": item.at}
+                for item in self.stored
+            ]
         return data
 
     def to_json(self, *, mask: bool = True) -> bytes:

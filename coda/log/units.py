@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from coda.errors import SchemaMismatch
 from coda.log.events import BlockStarted, Import, Lines, Unknown
+from coda.log.frames import FrameRows
 from coda.log.records import Record
-from coda.log.tables import Table
+from coda.log.tables import MARKS, Table
 
 CodeTable = dict[int, tuple[str, str]]
 
@@ -45,7 +46,9 @@ class UnitInfo:
         source: the text, or a function that fetches it.
     """
 
-    __slots__ = ("_lines", "_source", "block", "file", "first_line", "rows", "statements_end", "table")
+    __slots__ = (
+        "_frames", "_lines", "_source", "block", "file", "first_line", "rows", "statements_end", "table",
+    )  # fmt: skip
 
     def __init__(
         self, table: Table, file: str, *, first_line: int, block: int | None, source: str | Callable[[], str]
@@ -56,6 +59,7 @@ class UnitInfo:
         self.block = block
         self._source = source
         self._lines: list[str] | None = None
+        self._frames: FrameRows | None = None
         self.statements_end = table.base + len(table.statements)
         names = table.functions
         self.rows: list[tuple[int, str]] = [
@@ -65,6 +69,17 @@ class UnitInfo:
 
     def __repr__(self) -> str:
         return f"UnitInfo({self.file!r}, ids {self.table.base}..{self.table.end - 1})"
+
+    @property
+    def frames(self) -> FrameRows:
+        """What the table says of frames."""
+        if self._frames is None:
+            self._frames = FrameRows(self.table, self.file)
+        return self._frames
+
+    def is_mark(self, id: int) -> bool:
+        """Tells a binding that is the mark of a frame from one that binds a name."""
+        return self.table.bindings[id - self.statements_end].name in MARKS
 
     @property
     def source(self) -> str:

@@ -20,12 +20,15 @@ from coda.log.events import (
     BlockStarted,
     Elided,
     Import,
+    LimitHit,
     Lines,
     Output,
+    ThreadStarted,
     TurnFinished,
     TurnStarted,
     Unknown,
 )
+from coda.log.frames import Frames
 from coda.log.records import CODES, Event, Header, Located, Record
 from coda.log.traceevent import Stored, TraceEvent
 from coda.log.units import CodeTable, UnitInfo, Units, unit_from
@@ -35,6 +38,8 @@ _BATCHED: Final = frozenset(kind for kind, _ in CODES.values())
 _KEEP_BYTES: Final = 4096
 _KEEP_LINES: Final = 64
 _IDS: Final = b'"ids":['
+SWITCHED: Final = ("thread.switched", "thread")
+"""The stream code that says which thread goes on."""
 
 
 class Shape(NamedTuple):
@@ -63,7 +68,7 @@ class Place(NamedTuple):
 
 
 class Walker:
-    """The state of one pass over a run: open block and turn, known units, last statement.
+    """The state of one pass over a run: open block and turn, known units, last statement, frames.
 
     Args:
         run: run id of the events, changed when the pass enters a fork's own file.
@@ -97,6 +102,8 @@ class Walker:
         self._passed: list[tuple[int, bytes]] = []
         self._before: tuple[int, bytes] | None = None
         self._t = 0
+        self.frames = Frames()
+        """Frames, as far as the pass has lines; replaced when it begins in the middle of a block."""
         self._stored: list[Stored] = []
         self._lines_wanted = types is None or "line" in types
         self._codes_wanted = types is None or not _BATCHED.isdisjoint(types)
@@ -146,6 +153,10 @@ class Walker:
         shape = _shape(type(record))
         if shape.context:
             self._enter_record(record)
+        elif isinstance(record, Elided):
+            self.frames.lose_all()
+        elif isinstance(record, ThreadStarted | LimitHit):
+            self._hear_of_threads(record)
         event = None
         if record.seq + count > start and (stop is None or record.seq < stop):
             event = self._single(record, raw, count, shape)
@@ -207,6 +218,7 @@ class Walker:
 
     def _enter_record(self, record: Record | Unknown) -> None:
         if isinstance(record, BlockStarted):
+            self.frames.begin_block()
             self.block = record.block
             self.turn = record.turn if record.turn is not None else self.turn
             self._forget()
@@ -219,6 +231,7 @@ class Walker:
 
     def _leave_record(self, record: Record | Unknown) -> None:
         if isinstance(record, BlockFinished):
+            self.frames.end_block()
             self.block = None
             self._forget()
         elif isinstance(record, TurnFinished):
@@ -265,8 +278,18 @@ class Walker:
         return TraceEvent(
             record.seq, kind, record.t, self.run, block, turn, file, line, function, cause,
             record, None, name, value, self._take_stored() if self._stored else (), count, unit, raw,
-            self.units,
+            self.units, self._frame_at(file, function),
         )  # fmt: skip
+
+    def _hear_of_threads(self, record: ThreadStarted | LimitHit) -> None:
+        if isinstance(record, ThreadStarted) and SWITCHED in self.codes.values():
+            self.frames.start_thread(record.thread)
+        elif isinstance(record, ThreadStarted) or record.what == "threads":
+            self.frames.mix()
+
+    def _frame_at(self, file: str | None, function: str | None) -> int | None:
+        """The frame that runs, when it is one of this function's."""
+        return self.frames.top if function is not None and self.frames.is_of(file, function) else None
 
     def _unbatch(self, record: Lines, start: int, stop: int | None) -> Iterator[TraceEvent]:
         """The events of a `lines` record; verified before, so that none is given of a damaged one."""
@@ -282,6 +305,7 @@ class Walker:
         run, turn, units, stored = self.run, self.turn, self.units, self._stored
         place: Place | None = None
         types = self.types
+        frames, rows, frame = self.frames, None, None
         index = 0
         for id in record.ids:
             if id >= 0:
@@ -289,10 +313,12 @@ class Walker:
                     unit = units.find(id)
                     assert unit is not None  # verified
                     base, end, statements_end = unit.table.base, unit.table.end, unit.statements_end
+                    rows = unit.frames if self._lines_wanted and unit.table.bodies else None
                 if id >= statements_end:
                     value = next(values)
-                    if seq + index >= start:
-                        stored.append(Stored(id, unit.binding(id), value))
+                    bound = frames.binding(rows, id - statements_end, value, seq + index)
+                    if bound is not None and seq + index >= start and not unit.is_mark(id):
+                        stored.append(Stored(id, unit.binding(id), value, *bound))
                     continue
             if stop is not None and seq + index >= stop:
                 self.next = stop
@@ -303,15 +329,19 @@ class Walker:
             t = before + int(step * index)
             at = seq + index - 1
             if id >= 0:
+                frame = frames.statement(rows, id - base, at) if rows is not None else None
                 if at >= start and (types is None or "line" in types):
                     line, function = unit.rows[id - base]  # type: ignore[union-attr]
                     yield TraceEvent(
                         at, "line", t, run, block, turn, unit.file, line, function, None,  # type: ignore[union-attr]
                         record, id, None, None, self._take_stored() if stored else (), 1, unit, None, units,
+                        frame,
                     )  # fmt: skip
                 continue
             value = next(values)
             kind, name = self.codes[id]
+            if kind == SWITCHED[0]:
+                frames.switch(value)
             if at >= start and (types is None or kind in types):
                 place = self._place()
                 yield TraceEvent(
@@ -319,7 +349,7 @@ class Walker:
                     place.unit.file if place else None, place.line if place else None,
                     place.function if place else None, None,
                     record, id, name, value, self._take_stored(), 1, place.unit if place else None, None,
-                    units,
+                    units, self._frame_at(place.unit.file, place.function) if place else None,
                 )  # fmt: skip
         self._passed.clear()
 

@@ -14,7 +14,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 
-from coda.log import Elided, Import, Lines, StatementInfo, UnitInfo
+from coda.log import MARKS, Elided, Import, Lines, StatementInfo, UnitInfo
 from coda.query.find_lines import MAX_VALUE_STATEMENTS, statement_hit, unit_ids
 from coda.query.globs import Matcher
 from coda.query.hits import Hit
@@ -115,7 +115,11 @@ class _Statements:
         table = unit.table
         if not self.has_values or len(table.statements) > MAX_VALUE_STATEMENTS:
             return
-        own = [at for at, binding in enumerate(table.bindings) if binding.statement == place]
+        own = [
+            at
+            for at, binding in enumerate(table.bindings)
+            if binding.statement == place and binding.name not in MARKS
+        ]
         if own:
             # Arguments of the function are numbered first; the statement's own come last.
             self.binding[unit.statements_end + own[-1]] = table.base + place

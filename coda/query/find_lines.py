@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from coda.log import BlockFinished, Elided, Lines, UnitInfo, entry_values
+from coda.log import MARKS, BlockFinished, Elided, Lines, UnitInfo, entry_values
 from coda.query.globs import Matcher, text_glob
 from coda.query.hits import Hit
 from coda.query.order import Pending
@@ -201,7 +201,7 @@ class _Sets:
         self.limit = self.value_limit if len(table.statements) <= MAX_VALUE_STATEMENTS else 0
         captured: dict[tuple[int, str], list[int]] = {}
         for place, binding in enumerate(table.bindings):
-            if self.match(binding.name):
+            if binding.name not in MARKS and self.match(binding.name):
                 captured.setdefault((binding.statement, binding.name), []).append(unit.statements_end + place)
         for place, row in enumerate(table.statements):
             stored = [name for name in row.stores if self.match(name)] if row.kind != "delete" else []

@@ -15,7 +15,7 @@ from array import array
 from collections import Counter
 from typing import Any, NamedTuple
 
-from coda.log import BlockFinished, Elided, Lines, Position, Trace, UnitInfo, entry_values
+from coda.log import MARKS, BlockFinished, Elided, Lines, Position, Trace, UnitInfo, entry_values
 from coda.query.walk import LOOPS, Batch, Walk
 
 DEFINITIONS = frozenset({"functiondef", "asyncfunctiondef", "classdef", "import", "importfrom"})
@@ -164,6 +164,10 @@ class Frames:
         table = unit.table
         left = Counter(table.bindings)
         for place, binding in enumerate(table.bindings):
+            if (
+                binding.name in MARKS
+            ):  # of `Table.bodies`, which tells frames exactly; here they are worked out
+                continue
             row = table.statements[binding.statement]
             left[binding] -= 1
             # Arguments are numbered before what the first statement of the body binds itself.
@@ -316,6 +320,8 @@ class Frames:
 
     def _bind(self, id: int, value: Any, known: int, block: int) -> None:
         """Gives a captured value to the statement, in the innermost frame that is at it."""
+        if id not in self._bound:
+            return  # the mark of a frame
         statement, name, argument = self._bound[id]
         self.counts[block, id] = self.counts.get((block, id), 0) + 1
         if argument:
@@ -332,7 +338,7 @@ class Frames:
 
     def is_argument(self, binding: int) -> bool:
         """Tells whether a binding captures an argument of a function."""
-        return self._bound[binding][2]
+        return binding in self._bound and self._bound[binding][2]
 
     # --- questions ------------------------------------------------------------------------------
 

@@ -124,6 +124,7 @@ def _configure(trace: Trace, copy: PrivateCopy, tools: list[ToolDeclared], *, mo
         origin_ns=0,
         max_blob_bytes=MAX_BLOB_BYTES,
         memory_bytes=int(started.limits["memory_bytes"]) if "memory_bytes" in started.limits else None,
+        frames=started.frames,
     )
 
 

@@ -8,7 +8,7 @@ recorded event. Runs of equal chunks are compared at C speed.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, NamedTuple
 
 from coda.errors import Diverged
@@ -33,7 +33,7 @@ class _Chunk(NamedTuple):
     """A recorded `lines` record that was not compared yet."""
 
     kept: list[int]
-    """Its entries without output."""
+    """Its entries without output and marks of frames."""
     seq: int
     ids: list[int]
     """All its entries."""
@@ -50,9 +50,14 @@ class _Side:
         self._pending: deque[Any] = deque()
 
     def add(
-        self, ids: list[int], vals: list[Any], seq: int, bindings_in: Callable[[list[int]], list[int]]
+        self,
+        ids: list[int],
+        vals: list[Any],
+        seq: int,
+        bindings_in: Callable[[list[int]], list[int]],
+        marks: Container[int],
     ) -> list[int]:
-        """Takes a chunk in; output is set aside with its place. Gives the ids without output.
+        """Takes a chunk in; output is set aside with its place. Gives the ids without output and marks.
 
         Values may come earlier than the entries that they belong to, never later.
         """
@@ -62,6 +67,13 @@ class _Side:
             self.total += len(ids)  # nothing takes a value: a hot loop passes at C speed
             return ids
         takes_value = set(bindings_in(ids))
+        # Marks of frames follow from the statements, and are not in the log once these are only counted.
+        if takes_value and all(map(marks.__contains__, takes_value)) and min(ids) >= 0:
+            statements = [ident for ident in ids if ident not in takes_value]
+            for _ in range(len(ids) - len(statements)):
+                pending.popleft()
+            self.total += len(statements)
+            return statements
         takers = takes_value.union(range(LOWEST_CODE, 0))
         kept: list[int] = []
         number = seq
@@ -75,6 +87,8 @@ class _Side:
             for ident in piece:
                 if ident in OUTPUT_CODES:
                     self._add_text(_Text(self.total, ident, pending.popleft(), number))
+                elif ident in marks:
+                    pending.popleft()
                 else:
                     kept.append(ident)
                     self.total += 1
@@ -117,6 +131,7 @@ class PathMatcher:
         self._wanted: Counter[int] | None = None
         self._counted: Counter[int] = Counter()
         self._binding_cache: dict[int, bool] = {}
+        self._marks: set[int] = set()
         self.lines = self.values = self.outputs = 0
         self.seq = -1
 
@@ -140,7 +155,7 @@ class PathMatcher:
             return
         ids = list(record.ids)
         self.lines += len(ids) - len(record.vals)
-        kept = self._there.add(ids, list(record.vals), record.seq, self._bindings_in)
+        kept = self._there.add(ids, list(record.vals), record.seq, self._bindings_in, self._marks)
         if self._wanted is not None:
             self._wanted.update(kept)
         elif kept:
@@ -151,7 +166,7 @@ class PathMatcher:
         if not self._compare_lines:
             bindings = set(self._bindings_in(ids))
             ids = [ident for ident in ids if ident < 0 and ident != GC_CODE and ident not in bindings]
-        kept = self._here.add(ids, vals, -1, self._bindings_in)
+        kept = self._here.add(ids, vals, -1, self._bindings_in, self._marks)
         if self._wanted is not None:
             self._counted.update(kept)
         else:
@@ -166,7 +181,10 @@ class PathMatcher:
                 continue
             known = cache.get(ident)
             if known is None:
-                known = cache[ident] = not self._units.is_statement(ident)
+                unit = self._units.find(ident)
+                known = cache[ident] = unit is None or ident >= unit.statements_end
+                if unit is not None and known and unit.is_mark(ident):
+                    self._marks.add(ident)
             if known:
                 found.append(ident)
         return found
@@ -295,7 +313,7 @@ class PathMatcher:
         bindings = set(self._bindings_in(chunk.ids))
         seq = chunk.seq
         for ident in chunk.ids:
-            if ident not in OUTPUT_CODES:
+            if ident not in OUTPUT_CODES and ident not in self._marks:
                 if index == 0:
                     break
                 index -= 1

@@ -9,13 +9,14 @@ back the objects it has (5 ns). Decoding integers and then looking at them as a 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
 from coda.errors import SandboxError
-from coda.log import Table, to_envelope
+from coda.log import MARKS, Table, to_envelope
 from coda.runtime.protocol import LOWEST_CODE, Stream
 
 _PIECE: Final = 1 << 12
@@ -56,6 +57,8 @@ class Known:
         self.stop = 0
         """The first number that no table has."""
         self.bindings: set[int] = set()
+        """What takes a value and is no event: bindings, and the marks of frames."""
+        self.marks: set[int] = set()
         self._takers: set[int] = set(range(LOWEST_CODE, 0))
         self._seen_bytes = 0
         # Numbers of one byte: the statements, and what takes a value.
@@ -66,6 +69,9 @@ class Known:
         """Takes note of a table; tables of different units do not overlap."""
         bindings = range(table.base + len(table.statements), table.end)
         self.bindings.update(bindings)
+        self.marks.update(
+            number for number, row in zip(bindings, table.bindings, strict=True) if row.name in MARKS
+        )
         self._takers.update(bindings)
         self.stop = max(self.stop, table.end)
         small = range(min(self.stop, 128))
@@ -93,6 +99,39 @@ class Known:
         if entries.takers > values:
             raise SandboxError("the worker sent fewer values than its statements bind")
         return entries
+
+    def without_marks(self, ids: list[int], vals: list[Any]) -> tuple[list[int], list[Any]]:
+        """Gives the entries of a stream that was checked, and their values, without marks of frames."""
+        marks = self.marks
+        kept = [number for number in ids if number not in marks]
+        if len(ids) - len(kept) == len(vals):  # nothing else takes a value, as a rule in a hot loop
+            return kept, []
+        takers = filter(self._takers.__contains__, ids)
+        return kept, [value for number, value in zip(takers, vals, strict=True) if number not in marks]
+
+    def split(self, ids: list[int], vals: list[Any], room: int) -> tuple[list[int], list[Any], Counter[int]]:
+        """Parts a stream that was checked where so many more statements are to be listed.
+
+        Returns:
+            The entries that stay, with their values, and how often each other statement ran. Behind the
+            last statement that is listed bindings and codes stay, marks of frames do not.
+        """
+        kept: list[int] = []
+        kept_vals: list[Any] = []
+        counts: Counter[int] = Counter()
+        values = iter(vals)
+        for number in ids:
+            if number in self._takers:
+                value = next(values)
+                if room or number not in self.marks:
+                    kept.append(number)
+                    kept_vals.append(value)
+            elif room:
+                room -= 1
+                kept.append(number)
+            else:
+                counts[number] += 1
+        return kept, kept_vals, counts
 
     def _of_single_bytes(self, packed: bytes) -> Entries | None:
         """The entries if each is a known number of one byte, else None."""

@@ -21,10 +21,11 @@ from typing import Final, NamedTuple
 
 from coda.log import Table, analyse, has_docstring
 from coda.runtime.instrument_compile import ANNOTATIONS, FUTURE_FLAGS, deep_stack, warnings_off, with_objects
+from coda.runtime.instrument_frames import FrameNumbers
 from coda.runtime.instrument_hooks import Budget, Buffer, Values, summary
 from coda.runtime.instrument_rewrite import Hooks, rewrite
 
-__all__ = ["LEVELS", "Budget", "Buffer", "CodeUnit", "Values", "compile_unit", "summary"]
+__all__ = ["LEVELS", "Budget", "Buffer", "CodeUnit", "FrameNumbers", "Values", "compile_unit", "summary"]
 
 LEVELS: Final = ("effects", "lines", "values")
 MAX_VALUE_STATEMENTS: Final = 20_000
@@ -61,6 +62,7 @@ def compile_unit(
     future_flags: int = 0,
     triggers: Mapping[int, object] = _NO_TRIGGERS,
     docstring: bool = True,
+    frames: FrameNumbers | None = None,
 ) -> CodeUnit:
     """Compiles a module, block or cell, with hooks as the record level wants them.
 
@@ -78,6 +80,9 @@ def compile_unit(
         triggers: statement id to an object whose `append(id)` is called at that statement instead.
         docstring: whether a text at the very beginning sets `__doc__`; false for the later cells of a
             script, where it is a statement like any other.
+        frames: where frames that can be suspended find their numbers; the same for all units of a run.
+            Frames are marked at level `values` only, but the table has their rows at every level. None:
+            it has none.
 
     Returns:
         Code, table, capture sites.
@@ -100,7 +105,10 @@ def compile_unit(
         with warnings_off(), deep_stack():
             tree: ast.Module = compile(placed, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
             lazy = bool(future_flags & ANNOTATIONS)
-            sites = analyse(tree, base=base, future_annotations=lazy, docstring=docstring)
+            framed = frames is not None
+            sites = analyse(tree, base=base, future_annotations=lazy, docstring=docstring, frames=framed)
+            if framed and len(sites.table.statements) > MAX_VALUE_STATEMENTS:
+                sites = analyse(tree, base=base, future_annotations=lazy, docstring=docstring)
             table = sites.table
             if not docstring and has_docstring(tree.body):
                 tree.body.insert(0, ast.copy_location(ast.Pass(), tree.body[0]))
@@ -108,7 +116,7 @@ def compile_unit(
             if level == "effects":
                 return CodeUnit(plain, table, Budget(), None, in_force)
             limit, note = _value_limit(table, level, value_limit)
-            hooks = Hooks(lines, values, limit, triggers, _placeholder(source))
+            hooks = Hooks(lines, values, limit, triggers, _placeholder(source), frames or FrameNumbers())
             objects, budget = rewrite(tree, sites, hooks)
             code: CodeType = compile(tree, filename, "exec", flags, dont_inherit=True)
             code = with_objects(code, hooks.first, objects)

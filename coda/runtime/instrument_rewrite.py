@@ -19,12 +19,15 @@ import ast
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from coda.log import Group, Sites, bodies, has_docstring, is_silent
+from coda.log import GENERATORS, FrameSite, Group, Sites, bodies, has_docstring, is_silent
+from coda.runtime.instrument_frames import FrameNumbers, Marks, SuspendingMarks, guarded
 from coda.runtime.instrument_hooks import SCALARS, Budget, Buffer, Site, summary
 
 _LOAD: Final = ast.Load()
 _STORE: Final = ast.Store()
 _OWNERS = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)  # of docstrings
+_ASYNC = (ast.AsyncFor, ast.AsyncWith)
+_RESUMED_AFTER = (*_ASYNC, ast.With)
 _DOUBLED_LINES = 20
 """A passing value that is longer than this is not written twice; its hook is called each time."""
 
@@ -70,6 +73,8 @@ class Hooks(NamedTuple):
     """Statement id to an object whose `append` is called there instead of the buffer's."""
     first: int
     """The first placeholder integer; the source must contain none as large."""
+    numbers: FrameNumbers
+    """Where frames that can be suspended find their numbers."""
 
 
 class Written(NamedTuple):
@@ -91,6 +96,18 @@ def rewrite(tree: ast.Module, sites: Sites, hooks: Hooks) -> Written:
     return _Rewriter(sites, hooks).rewrite(tree)
 
 
+class _Pending(NamedTuple):
+    """A list of statements that is to be rewritten."""
+
+    body: list[ast.stmt]
+    owner: ast.AST | None
+    """The node whose head the list is; None when it is another list of its statement."""
+    marks: Marks | None
+    """Of the frame that it runs in; None when frames are not marked there."""
+    resumes: bool = False
+    """Whether the frame may be going on when its first statement is reached."""
+
+
 class _Rewriter:
     """One rewriting of one tree."""
 
@@ -107,6 +124,9 @@ class _Rewriter:
         self.type = self._hold(type)
         self.scalars = self._hold(SCALARS)
         self.summary = self._hold(summary)
+        self.framed = bool(sites.frames) and self.limit is not None
+        self.marks: dict[ast.AST, Marks] = {}
+        self.holding = frozenset().union(*(s.suspensions.statements for s in sites.frames.values()))
 
     def _hold(self, thing: object) -> int:
         """Gives the placeholder that stands for an object."""
@@ -114,26 +134,54 @@ class _Rewriter:
         return self.hooks.first + len(self.objects) - 1
 
     def rewrite(self, tree: ast.Module) -> Written:
+        marks = {owner: self._marks(site) for owner, site in self.sites.frames.items()} if self.framed else {}
+        self.marks = {owner: each for owner, each in marks.items() if each is not None}
         if self.limit is not None:
             for node, group in self.sites.through.items():
                 self._pass_through(node, group)
-        pending: list[tuple[list[ast.stmt], ast.AST | None]] = [(tree.body, tree)]
+        pending: list[_Pending] = [_Pending(tree.body, tree, None)]
         while pending:
-            body, owner = pending.pop()
-            self._body(body, owner, pending)
+            self._body(pending.pop(), pending)
         return Written(self.objects, Budget(self.budget))
 
-    def _body(
-        self,
-        body: list[ast.stmt],
-        owner: ast.AST | None,
-        pending: list[tuple[list[ast.stmt], ast.AST | None]],
-    ) -> None:
+    def _marks(self, site: FrameSite) -> Marks | None:
+        """What writes the marks of one body; the expressions that suspend it get theirs now."""
+        body = site.body
+        if body.exit < 0:
+            return None
+        where = {"lines": self.lines, "values": self.values, "exit": self.first_binding + body.exit}
+        if body.kind not in GENERATORS:
+            return Marks(self._hold, **where)
+        marks = SuspendingMarks(
+            self._hold,
+            **where,
+            suspend=self.first_binding + body.suspend,
+            resume=self.first_binding + body.resume,
+            numbers=self.hooks.numbers,
+            streams=(self.hooks.lines, self.hooks.values),
+        )
+        for spot in reversed(site.suspensions.spots):  # the inner ones first: they hang in the outer ones
+            if isinstance(spot.node, ast.stmt):
+                continue
+            written = marks.expression(spot.node)
+            if spot.place is None:
+                setattr(spot.parent, spot.field, written)
+            else:
+                getattr(spot.parent, spot.field)[spot.place] = written
+        return marks
+
+    def _body(self, item: _Pending, pending: list[_Pending]) -> None:
+        body, owner = item.body, item.owner
+        marks = self.marks.get(owner, item.marks) if owner is not None else item.marks
+        framed = marks if owner in self.marks else None
         written: list[ast.stmt] = []
         rest = iter(list(body))
         if isinstance(owner, _OWNERS) and has_docstring(body) and body[0] not in self.sites.rows:
             written.append(next(rest))
+        if item.resumes and isinstance(marks, SuspendingMarks):
+            written.append(marks.resumed())
         head = self.sites.heads.get(owner) if owner is not None and self.limit is not None else None
+        inside: int | None = None
         for node in rest:
             number = self.sites.rows.get(node)
             if head is not None and not is_silent(node):
@@ -141,24 +189,53 @@ class _Rewriter:
                 head = None
             if number is not None:
                 written.append(self._line(node, self.base + number))
+                inside = len(written) if inside is None else inside
             written.append(node)
             if self.limit is not None and (group := self.sites.after.get(node)) is not None:
                 written.append(self._capture(group))
-            self._queue(node, pending)
+            self._queue(node, pending, marks)
+            if isinstance(marks, SuspendingMarks) and isinstance(node, _RESUMED_AFTER) and self._holds(node):
+                written.append(marks.resumed())
         if head is not None:
             written.append(self._capture(head))
+        if framed is not None and inside is not None:
+            written[inside:] = framed.around(written[inside:])
+        elif isinstance(marks, SuspendingMarks) and isinstance(owner, _ASYNC):
+            written = [guarded(written, marks.suspended())]
         body[:] = written
 
-    def _queue(self, node: ast.stmt, pending: list[tuple[list[ast.stmt], ast.AST | None]]) -> None:
+    def _holds(self, node: ast.stmt) -> bool:
+        """Whether the code can be suspended inside a statement."""
+        return id(node) in self.holding
+
+    def _queue(self, node: ast.stmt, pending: list[_Pending], marks: Marks | None) -> None:
         """Puts the bodies inside a statement on the list, with the node whose head each one is."""
-        if isinstance(node, ast.Match):
-            pending.extend((case.body, case) for case in node.cases)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            pending.append(_Pending(node.body, node, None))
             return
+        if isinstance(node, ast.Match):
+            pending.extend(_Pending(case.body, case, marks) for case in node.cases)
+            return
+        resumes = False
+        if isinstance(marks, SuspendingMarks):
+            resumes = self._holds(node)
+            if isinstance(node, ast.AsyncFor):
+                node.iter = marks.before(node.iter)
+            elif isinstance(node, ast.AsyncWith):
+                for place, part in enumerate(node.items):
+                    part.context_expr = marks.before(part.context_expr, resumed=place > 0)
         first = True
         owners: dict[int, ast.AST] = {id(h.body): h for h in getattr(node, "handlers", ())}
         for body in bodies(node):
             if body:
-                pending.append((body, owners.get(id(body), node if first else None)))
+                entered = isinstance(node, ast.Try | ast.TryStar) and not first
+                again = isinstance(node, ast.AsyncFor) or (first and isinstance(node, ast.AsyncWith))
+                pending.append(
+                    _Pending(
+                        body, owners.get(id(body), node if first else None), marks,
+                        resumes and (entered or again),
+                    )
+                )  # fmt: skip
             first = False
 
     # --- hooks ----------------------------------------------------------------------------------

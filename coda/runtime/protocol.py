@@ -185,6 +185,8 @@ class Configure(_Message, frozen=True):
     """Mask of the modes of new files (replay)."""
     threads: str = "serial"
     """`serial`: one at a time, in an order that can be replayed; `real`: as the system schedules them."""
+    frames: bool = False
+    """Whether the tables have rows for the marks of frames."""
 
 
 class Prepare(_Message, frozen=True):

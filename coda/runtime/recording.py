@@ -253,23 +253,17 @@ class Recording:
             t: when they arrived.
             plain: they are statements alone.
         """
-        bindings = self._known.bindings
         room = max(0, self._line_limit - self.lines_in_block)
+        if not room and not plain:
+            # Frames cannot be followed among statements that are not listed.
+            ids, vals = self._known.without_marks(ids, vals)
+            plain = not vals
         if plain and not room:
-            self.writer.append(
-                Elided(n=len(ids), counts=tuple(Counter(ids).most_common()), block=self.block, t=t)
-            )
+            if ids:
+                rows = tuple(Counter(ids).most_common())
+                self.writer.append(Elided(n=len(ids), counts=rows, block=self.block, t=t))
             return
-        kept: list[int] = []
-        counts: Counter[int] = Counter()
-        for ident in ids:
-            if ident < 0 or ident in bindings:
-                kept.append(ident)
-            elif room:
-                room -= 1
-                kept.append(ident)
-            else:
-                counts[ident] += 1
+        kept, vals, counts = self._known.split(ids, vals, room)
         if "lines" not in self._said:
             self._said.add("lines")
             self.writer.append(
@@ -277,7 +271,7 @@ class Recording:
                     what="lines", detail=f"more than {self._line_limit} statements in block {self.block}"
                 )
             )
-        n = sum(1 for ident in kept if ident not in bindings)
+        n = sum(1 for ident in kept if ident not in self._known.bindings)
         if kept:
             self.writer.append_lines(
                 _list_encoder.encode(kept), encode_values(vals), n, block=self.block, t=t

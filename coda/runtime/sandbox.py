@@ -279,6 +279,7 @@ class Sandbox:
             model=model,
             traceparent=os.environ.get("TRACEPARENT"),
             manifest=manifest,
+            frames=self.engine.configure.frames,
         )
 
     def _launch(self) -> None:
@@ -313,6 +314,7 @@ class Sandbox:
             max_blob_bytes=self._max_blob_bytes,
             memory_bytes=self.limits.memory_bytes,
             threads=self.threads,
+            frames=self.level == "values" and self._value_limit > 0,
         )
 
     # --- running -------------------------------------------------------------------------------

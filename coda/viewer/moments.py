@@ -21,6 +21,7 @@ import msgspec
 from coda.errors import LogError, MissingBlob, SchemaMismatch
 from coda.log import (
     CODES,
+    MARKS,
     BlobStore,
     BlockStarted,
     Event,
@@ -237,6 +238,8 @@ class Moments:
         if not 0 <= index < len(unit.table.bindings):
             return None
         binding = unit.table.bindings[index]
+        if binding.name in MARKS:
+            return None
         if not 0 <= binding.statement < len(unit.table.statements):
             return None  # a table that contradicts itself binds nothing
         statement = unit.table.statements[binding.statement]

@@ -16,11 +16,14 @@ from coda.log import (
     Effect,
     FileChanged,
     Header,
+    LoopWoke,
     Note,
+    ProcessIo,
     RunFinished,
     RunResumed,
     RunStarted,
     Signal,
+    ThreadFinished,
     TraceWriter,
 )
 from tests.golden import programs
@@ -83,27 +86,30 @@ def foreign(out: Path) -> None:
                 root="/home/ada/work",
             )
         )  # fmt: skip
-        writer.append(RunResumed(cut_bytes=12, cut_sha256="0" * 64))
+        writer.append(RunResumed())
         writer.append(Effect(name="time.time", value=1.5, file="a.py", line=1, function=""))
         writer.append(FileChanged(path="given.txt", size=3))
         writer.append(Signal(name="SIGALRM"))
+        writer.append(ThreadFinished(name="Thread-1", thread=1))
+        writer.append(LoopWoke(calls=(3,), timers=(1,), turns=2, waited_ns=5))
+        writer.append(ProcessIo(child=1, stream="stdout", digest=writer.blobs.put(b"x"), size=1))
         writer.append(Note(text="from elsewhere", data={"k": [1, 2]}))
-        writer.append_encoded(b'{"type":"weather.changed","seq":6,"n":3,"t":9000,"sky":"blue"}\n')
+        writer.append_encoded(b'{"type":"weather.changed","seq":9,"n":3,"t":9000,"sky":"blue"}\n')
         writer.append(RunFinished(outcome="ok"))
 
 
 def main(folder: str) -> None:
     """Records all of them."""
     out = Path(folder)
-    exec_(out / "recursion.jsonl", programs.RECURSION)
+    exec_(out / "frames.jsonl", programs.RECURSION)
     exec_(out / "lines.jsonl", programs.RECURSION, "--record", "lines")
     exec_(out / "effects.jsonl", programs.RECURSION, "--record", "effects")
     exec_(out / "world.jsonl", programs.WORLD, stdin="ada\n")
     exec_(out / "unseen.jsonl", programs.UNSEEN)
-    exec_(out / "cells.jsonl", programs.CELLS)
+    exec_(out / "tasks.jsonl", programs.CELLS)
     agent(out / "agent.jsonl")
     elided(out / "elided.jsonl")
-    fork(out / "forked.jsonl", out / "recursion.jsonl", "16", "--set", "n=4")
+    fork(out / "forked.jsonl", out / "frames.jsonl", "16", "--set", "n=4")
     foreign(out / "foreign.jsonl")
 
 

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.runtime.instrument_run import BASE, PLAIN, Seen, run
+from tests.unit.runtime.instrument_truth import check, tell
 
 AT_LEAST = 50
 # Statements that speak to the compiler only and never run.
@@ -213,6 +214,7 @@ def compiles(program: str) -> bool:
 def test_generated_programs_show_the_same() -> None:
     ran: Counter[str] = Counter()
     tried: Counter[bool] = Counter()
+    told: Counter[bool] = Counter()
 
     @settings(max_examples=300, suppress_health_check=list(HealthCheck))
     @given(SEEDS, st.sampled_from([("lines", 1), ("values", 1), ("values", 2), ("values", 1000)]))
@@ -223,7 +225,9 @@ def test_generated_programs_show_the_same() -> None:
             return
         recorded = run(program, how[0], limit=how[1])
         assert _no_addresses(recorded.seen) == _no_addresses(run(program, PLAIN).seen), program
-        assert len(recorded.bound) == len(recorded.vals)
+        known, unknown = check(tell(program, limit=how[1]))
+        told[True] += known
+        told[False] += unknown
         statements = recorded.unit.table.statements
         ran.update(statements[i - BASE].kind for i in recorded.ids if i - BASE < len(statements))
         ran.update(kind for node in ast.walk(ast.parse(program)) if (kind := _kind(node)) in SILENT)
@@ -232,6 +236,8 @@ def test_generated_programs_show_the_same() -> None:
     print(f"{tried[True]} programs, {tried[False]} that are not Python; statements by kind: {dict(ran)}")
     assert {kind: ran[kind] for kind in KINDS if ran[kind] < AT_LEAST} == {}
     assert tried[True] > tried[False] * 3
+    print(f"frames: {told[True]} statements and values told, {told[False]} not known")
+    assert told[False] == 0
 
 
 def _no_addresses(seen: Seen) -> Seen:

@@ -21,7 +21,8 @@ from typing import Any
 
 import msgspec
 
-from coda.runtime.instrument import CodeUnit, compile_unit
+from coda.log import Table
+from coda.runtime.instrument import CodeUnit, FrameNumbers, compile_unit
 from coda.runtime.protocol import Done, Prepare, Prepared, Run
 from coda.runtime.worker.baton import Baton
 from coda.runtime.worker.endings import (
@@ -79,6 +80,7 @@ class Blocks:
         value_limit: int,
         baton: Baton,
         interpreter: Interpreter,
+        frames: bool = False,
         pristine: Callable[[bool], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._recorder = recorder
@@ -89,6 +91,7 @@ class Blocks:
         self._pristine = pristine
         self._interpreter = interpreter
         self._value_limit = value_limit
+        self._frames = FrameNumbers() if frames else None
         self._prepared: dict[int, Unit] = {}
         self._next_id = 0
         self._loop: Any = None
@@ -186,12 +189,17 @@ class Blocks:
             values=self._recorder.values,
             value_limit=self._value_limit,
             triggers=self._watched,
+            frames=self._frames,
             **given,
         )
         hasten(compiled.code)
-        if compiled.table is not None:
-            self._next_id = compiled.table.end
+        self._number(compiled.table)
         return compiled
+
+    def _number(self, table: Table) -> None:
+        """Takes note of a table: the next one's ids begin behind it."""
+        self._next_id = table.end
+        self._recorder.know(range(table.base, table.base + len(table.statements)))
 
     def _arm(self, message: Run) -> None:
         """Makes the watched statements act in this block as they are told, and in no other way."""

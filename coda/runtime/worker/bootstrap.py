@@ -120,6 +120,7 @@ class Worker:
             self.interrupts,
             level=config.level,
             value_limit=config.value_limit,
+            frames=config.frames,
             pristine=ownership.pristine,
             baton=self.baton,
             interpreter=self.interpreter,

@@ -9,6 +9,7 @@ that was sent; the host carries surplus values over to the next message.
 from __future__ import annotations
 
 import _thread
+import bisect
 import gc
 import os
 import time
@@ -48,6 +49,8 @@ def _collecting(recorder: Recorder) -> type[Buffer]:
 
         def append(self, ident: int, /) -> None:
             list.append(self, ident)
+            if not recorder.is_statement(ident):
+                return  # a value or the mark of a frame: a replay can collect only where a statement starts
             # The recorder is in the closure: another thread may have swapped the class since the call.
             self.__class__ = Buffer  # type: ignore[assignment]  # back to the plain buffer
             recorder.collect()
@@ -68,6 +71,10 @@ def _throttling(recorder: Recorder) -> type[Buffer]:
     return ThrottlingBuffer
 
 
+def _first_of(ids: range) -> int:
+    return ids.start
+
+
 class Recorder:
     """Owns the buffers that instrumented code appends to, and the channel to the host."""
 
@@ -82,6 +89,7 @@ class Recorder:
         self.collects: Callable[[], bool] = bool
         """Whether agent code lets garbage be collected; set by the worker."""
         self._origin_ns = origin_ns
+        self._statements: list[range] = []
         self._lock = _thread.RLock()
         self._asking = _thread.RLock()
         self._now = time.monotonic_ns
@@ -103,6 +111,17 @@ class Recorder:
         """Called by the flusher each time that it wakes."""
         self.on_parallel: list[Callable[[], None]] = []
         """Called when threads begin to run at the same time."""
+
+    # --- tables --------------------------------------------------------------------------------
+
+    def know(self, statements: range) -> None:
+        """Takes note of the ids of the next table's statements."""
+        self._statements.append(statements)
+
+    def is_statement(self, ident: int) -> bool:
+        """Tells a statement from what else is in the stream."""
+        index = bisect.bisect_right(self._statements, ident, key=_first_of) - 1
+        return index >= 0 and ident in self._statements[index]
 
     # --- threads -------------------------------------------------------------------------------
 

@@ -365,9 +365,9 @@ def test_following_ends_when_the_writer_dies_or_nobody_wants_more(tmp_path: Path
 
 def test_json_has_the_common_keys_first_and_masks_secrets(tmp_path: Path) -> None:
     trace = open_trace(program_trace(tmp_path / "t.jsonl"))
-    common = ["seq", "type", "t", "run", "block", "turn", "file", "line", "function", "cause"]
+    common = ["seq", "type", "t", "run", "block", "turn", "file", "line", "function", "frame", "cause"]
     for event in trace.events():
-        assert list(event.fields)[:10] == common
+        assert list(event.fields)[:11] == common
         assert b"sk-test" not in event.to_json()
     assert b"sk-test-0123456789abcdefghij" in trace.event(20).to_json(mask=False)
 

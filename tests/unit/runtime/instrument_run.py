@@ -11,7 +11,8 @@ import warnings
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-from coda.runtime.instrument import CodeUnit, compile_unit
+from coda.log import MARKS
+from coda.runtime.instrument import CodeUnit, FrameNumbers, compile_unit
 from coda.runtime.instrument_hooks import Buffer, Values
 
 BASE = 1000
@@ -46,11 +47,11 @@ class Recorded(NamedTuple):
 
     @property
     def bound(self) -> list[tuple[str, Any]]:
-        """Names and values that were captured, in order."""
+        """Names and values that were captured, in order; marks of frames are left out."""
         table = self.unit.table
         first = BASE + len(table.statements)
         names = [table.bindings[i - first].name for i in self.ids if i >= first]
-        return list(zip(names, self.vals, strict=True))
+        return [pair for pair in zip(names, self.vals, strict=True) if pair[0] not in MARKS]
 
 
 def compiled(source: str, level: str, *, limit: int = 10_000, **more: Any) -> tuple[CodeUnit, Buffer, Values]:
@@ -63,6 +64,7 @@ def compiled(source: str, level: str, *, limit: int = 10_000, **more: Any) -> tu
         lines=lines,
         values=values,
         value_limit=limit,
+        frames=FrameNumbers(),
         **more,
     )
     return unit, lines, values

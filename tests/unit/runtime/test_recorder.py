@@ -98,6 +98,7 @@ def test_values_that_msgpack_cannot_carry_are_tagged(ends: Ends) -> None:
 @pytest.mark.parametrize("name", ["_throttle_class", "_collect_class"])
 def test_a_hook_that_was_overtaken_by_a_swap_still_appends(name: str, ends: Ends) -> None:
     recorder = ends.recorder
+    recorder.know(range(8))
     recorder.lines.__class__ = getattr(recorder, name)
     hook = recorder.lines.append  # a statement has called it ...
     recorder.lines.__class__ = Buffer  # ... when the flusher gets its turn
