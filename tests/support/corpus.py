@@ -827,6 +827,39 @@ OUTPUT = [
         """,
     ),
     _p(
+        "reconfigured",
+        """
+        import sys, io, codecs
+        print("start")
+        sys.stdout.reconfigure(encoding="ascii", errors="backslashreplace")
+        print("snow \\u2603")
+        sys.stdout.reconfigure(errors="xmlcharrefreplace")
+        print("snow \\u2603")
+        sys.stdout.reconfigure(encoding="latin-1", errors="strict")
+        print("caf\\xe9")
+        try:
+            print("\\u2603")
+        except UnicodeEncodeError as e:
+            print("enc", e.reason)
+        sys.stdout.reconfigure(encoding="utf-8", newline="\\r\\n")
+        print("crlf\\nx")
+        sys.stdout.reconfigure(newline="\\n", write_through=True, line_buffering=True)
+        print("done", sys.stdout.encoding, sys.stdout.errors)
+        w = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-16-le", write_through=True)
+        w.write("wide\\n")
+        w.detach()
+        print("after", sys.stdout.closed)
+        cw = codecs.getwriter("utf-8")(sys.stdout.buffer)
+        cw.write("via codecs é\\n")
+        old = sys.stdout.detach()
+        old.write(b"detached\\n")
+        old.flush()
+        sys.stdout = io.TextIOWrapper(old, encoding="utf-8")
+        print("rewrapped é")
+        sys.stdout.flush()
+        """,
+    ),
+    _p(
         "unicode",
         """
         größe = "naïve café 漢字 🎉"

@@ -7,6 +7,7 @@ and is marked unordered there.
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import sys
@@ -89,6 +90,9 @@ class RecordedOutput(io.TextIOWrapper):
         super().__init__(io.BufferedWriter(raw), encoding=encoding, errors=errors, write_through=True)
         self._control = control
         self._code = STREAMS[name]
+        self._encoding = encoding
+        self._newline: str | None = None
+        self._is_plain = True
         self.__dict__["mode"] = "w"
 
     def write(self, text: str, /) -> int:
@@ -97,12 +101,30 @@ class RecordedOutput(io.TextIOWrapper):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         if self.closed:
             raise ValueError("I/O operation on closed file.")
-        if not text.isascii():
-            text.encode(self.encoding, self.errors or "strict")
         self.buffer.flush()  # bytes that were written before come first
+        if not self._is_plain or not (text.isascii() or self._can_hold(text)):
+            written = super().write(text)  # encodes, translates or raises as it is told to
+            super().flush()
+            return written
         if text:
             self._control.write(self._code, text if type(text) is str else str.__str__(text))
         return len(text)
+
+    def reconfigure(self, **changes: Any) -> None:
+        """As of every text stream: another encoding, treatment of errors or ends of lines."""
+        super().reconfigure(**changes)
+        if "newline" in changes:
+            self._newline = changes["newline"]
+        same = codecs.lookup(self.encoding).name == codecs.lookup(self._encoding).name
+        self._is_plain = same and self._newline in (None, "", "\n")
+
+    def _can_hold(self, text: str) -> bool:
+        """Whether the stream's encoding has every letter of a text."""
+        try:
+            text.encode(self.encoding)
+        except UnicodeEncodeError:
+            return False
+        return True
 
 
 class DescriptorWrite(Shim):
