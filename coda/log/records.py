@@ -32,6 +32,8 @@ CODES: dict[int, tuple[str, str]] = {
     -17: ("effect", "host"),
     -18: ("thread.switched", "thread"),
     -19: ("thread.preempted", "thread"),
+    -20: ("signal", "at a statement"),
+    -21: ("signal", "in a call"),
 }
 
 

@@ -34,6 +34,7 @@ OUTPUT_CODES = (-1, -2)
 ENV_CODE = -14
 SWITCHED_CODE = -18
 PREEMPTED_CODE = -19
+SIGNAL_CODE = -20
 # Stream codes that are not answered one by one: the environment is given whole.
 _UNFED = frozenset((GC_CODE, ENV_CODE, SWITCHED_CODE, PREEMPTED_CODE, *OUTPUT_CODES))
 # Nor can a worker stand still at them.
@@ -307,7 +308,7 @@ def feed_of(tape: BlockTape, units: Units) -> list[tuple[int, object]]:
     return feed
 
 
-ACTIONS = {GC_CODE: "gc", PREEMPTED_CODE: "preempt"}
+ACTIONS = {GC_CODE: "gc", PREEMPTED_CODE: "preempt", SIGNAL_CODE: "signal"}
 """What a worker did at a statement besides starting it, by the code that follows the statement."""
 
 

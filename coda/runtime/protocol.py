@@ -15,7 +15,7 @@ import msgspec
 from coda.errors import SandboxError
 
 MAX_MESSAGE_BYTES = 1 << 30
-LOWEST_CODE = -19
+LOWEST_CODE = -21
 # Below the size from which the C library takes fresh pages from the system, each of which costs a fault.
 _READ_BYTES = 1 << 16
 pack = msgspec.msgpack.Encoder().encode

@@ -174,6 +174,23 @@ def test_a_fork_inside_a_coroutine_goes_on_alone(ws: Path, tmp_path: Path) -> No
     assert replay(made.path).diverged is None
 
 
+def test_a_loop_handles_signals(ws: Path) -> None:
+    with boxed(ws) as sandbox:
+        done = executed(
+            sandbox,
+            """
+            import asyncio, os, signal
+            loop, came = asyncio.get_running_loop(), asyncio.Event()
+            loop.add_signal_handler(signal.SIGUSR1, came.set)
+            os.kill(os.getpid(), signal.SIGUSR1)
+            await asyncio.wait_for(came.wait(), 5)
+            print(loop.remove_signal_handler(signal.SIGUSR1), loop.remove_signal_handler(signal.SIGUSR1))
+            """,
+        )
+    assert done.stdout == "True False\n"
+    assert replay(sandbox.writer.path).diverged is None
+
+
 def test_sockets_on_a_loop_work_and_are_marked(ws: Path) -> None:
     with boxed(ws) as sandbox:
         done = executed(

@@ -205,7 +205,7 @@ class Blocks:
         """Makes the watched statements act in this block as they are told, and in no other way."""
         told = dict(message.triggers)
         for ident, trigger in self._watched.items():
-            if ident in told and any("preempt" in words for _, words in told[ident]):
+            if ident in told and any("preempt" in words or "signal" in words for _, words in told[ident]):
                 trigger.append = self._counted(ident, told[ident], message.reason)
             elif ident in told:
                 trigger.arm(self._actions_at(ident, told[ident], message.reason))
@@ -264,7 +264,7 @@ class Blocks:
             self._actions["stop"]()
         if starts:
             self._recorder.lines.append(ident)
-            for name in ("gc", "preempt"):
+            for name in ("gc", "preempt", "signal"):
                 if name in actions:
                     self._actions[name]()
             yield None

@@ -48,6 +48,7 @@ from coda.runtime.worker.processes import Processes
 from coda.runtime.worker.recorder import Recorder
 from coda.runtime.worker.returning import WayBack, isolate_for_now
 from coda.runtime.worker.shims import AfterImport, Shims
+from coda.runtime.worker.signals import Signals
 from coda.runtime.worker.sockets import Sockets
 from coda.runtime.worker.standins import Feed
 from coda.runtime.worker.streams import OutputControl, install_streams
@@ -128,9 +129,15 @@ class Worker:
         self.inspector.steps = self.blocks.steps_so_far
         self.inspector.others = lambda: others(self.baton, self.units)
         self.inspector.on_watch = lambda statements, count: self.blocks.watch(statements, count=count)
+        self.signals = Signals(self.recorder, self.feed, self.units, replaying=replaying)
         self.watch = Watch(self.recorder, self.baton, self.units.is_statement)
         self.blocks.set_actions(
-            {"stop": self.inspector.stop, "gc": self.recorder.collect, "preempt": self.watch.preempt}
+            {
+                "stop": self.inspector.stop,
+                "gc": self.recorder.collect,
+                "preempt": self.watch.preempt,
+                "signal": self.signals.at_statement,
+            }
         )
         with self.recorder.quiet():  # what we look at to set ourselves up is nobody's observation
             self._install(replaying)
@@ -204,7 +211,9 @@ class Worker:
     def _waiting_modules(self) -> dict[str, Callable[[Any], None]]:
         """Puts threads and event loops on the baton; gives what is to be done with modules to come."""
         baton = self.baton
-        baton.mark = self.audit.mark
+        baton.mark = self.signals.mark = self.audit.mark
+        self.signals.install()
+        self.recorder.on_tick = self._look
         loops = Loops(baton, LoopClock(self.inbox.clock, _recorded_clock), self.audit.mark)
         if self.config.threads != "serial":
             self.audit.watch_threads()
@@ -212,10 +221,13 @@ class Worker:
         threads = Threads(baton, self.recorder, self.units.where)
         threads.install()
         self.shims.wait_by(self.inbox.clock.now, baton.pause)
-        self.recorder.on_tick = self.watch.look
         self.recorder.on_parallel.append(self.shims.go_parallel)
         os.register_at_fork(after_in_child=baton.detach)
         return {**loops.hooks(), **threads.hooks()}
+
+    def _look(self) -> None:
+        self.watch.look()
+        self.signals.look()
 
     def _limit_memory(self) -> None:
         if self.config.memory_bytes is not None:

@@ -123,11 +123,13 @@ class _Waiting:
     _selector: Any
     _stopping: bool
     _process_events: Any
+    call_soon_threadsafe: Any
 
     def __init__(self, selector: Any = None) -> None:
         super().__init__(selector)  # type: ignore[call-arg]  # of the base
         self._coda_timers: dict[int, Timer] = {}
         self._coda_turns = 0
+        self._coda_handled: set[Any] = set()
         self._coda_own = len(self._selector.get_map())
 
     def time(self) -> float:
@@ -159,6 +161,21 @@ class _Waiting:
     def _write_to_self(self) -> None:
         if not self._coda_baton.is_mine():
             self._coda_mark("threads", _OUTSIDE)
+
+    def add_signal_handler(self, sig: Any, callback: Any, *args: Any) -> None:
+        """Calls back after a signal: its handler runs where any handler does, and wakes the loop."""
+        self._coda_handled.add(sig)
+        signal = sys.modules["signal"]
+        signal.signal(sig, lambda _number, _frame: self.call_soon_threadsafe(callback, *args))
+
+    def remove_signal_handler(self, sig: Any) -> bool:
+        """Leaves a signal to the system again; False when nobody handled it."""
+        if sig not in self._coda_handled:
+            return False
+        self._coda_handled.discard(sig)
+        signal = sys.modules["signal"]
+        signal.signal(sig, signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL)
+        return True
 
     def _coda_can_run(self) -> bool:
         return bool(self._ready) or self._stopping

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from coda.log import CODES, from_envelope, to_envelope
@@ -46,6 +47,11 @@ class Feed:
         self._answers = answers
         self._next = 0
         self._stop_before = stop_before
+
+    inside_call: Callable[[], AbstractContextManager[None]] = staticmethod(nullcontext)
+    """Context of a call in which handlers of signals may run; set by who cares for them."""
+    answer_call: Callable[[], None] = staticmethod(lambda: None)
+    """Runs, on replay, the handlers that ran in the call at hand."""
 
     def peek(self, code: int) -> Any:
         """Gives the next answer without taking it; None when it is not one of that code."""
@@ -201,6 +207,8 @@ class Sleep(Shim):
                 self._recorder.code(SLEEP_CODE, float(seconds))
                 if len(self._baton.strands) > 1:
                     self._baton.pause(float(seconds))
+                else:
+                    self._feed.answer_call()
                 return
         if isinstance(seconds, (int, float)) and seconds >= 0:
             self._recorder.code(SLEEP_CODE, float(seconds))
@@ -208,7 +216,8 @@ class Sleep(Shim):
                 self._baton.pause(float(seconds))
                 return
             self._recorder.drain()
-        self._real(seconds)
+        with self._feed.inside_call():
+            self._real(seconds)
 
 
 class HostFact(Shim):
@@ -311,7 +320,8 @@ class Kill(HostFact):
                 own, errno = answer[1]
                 if own:
                     recorder.drain()
-                    self._real(self._own, number)
+                    with feed.inside_call():
+                        self._real(self._own, number)
                 if errno is not None:
                     raise OSError(errno, os.strerror(errno))
                 return
@@ -323,7 +333,8 @@ class Kill(HostFact):
         if ident == self._own:
             recorder.code(HOST_CODE, [self.__name__, [True, None]])
             recorder.drain()  # it may be the last thing that this process does
-            self._real(ident, number)
+            with feed.inside_call():
+                self._real(ident, number)
             return
         recorder.drain()
         errno = None
