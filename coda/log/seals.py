@@ -45,27 +45,56 @@ def read_seals(path: Path, cancelled: Callable[[], bool] = lambda: False) -> Sea
         path: the trace file.
         cancelled: asked between pieces; True ends the reading, with what was found so far.
     """
-    digest, at, covered, rest = hashlib.sha256(), 0, 0, b"\n"
-    seal: Seal | None = None
+    reading = _Reading()
     with path.open("rb", buffering=0) as file:
-        while not cancelled() and (data := file.read(_PIECE_BYTES)):
-            piece = rest + data  # begins with the end of the line before
-            end = piece.rfind(b"\n")
-            whole, rest, done = piece[1 : end + 1], piece[end:], 0
-            found = piece.find(_SEAL, 0, end)
-            while found >= 0:  # in `whole` the seal begins at that very index
-                digest.update(whole[done:found])
-                done, stop = found, whole.find(b"\n", found) + 1
-                record = decode(whole[found:stop], at + found, "seal")
-                assert isinstance(record, Seal)
-                seal = record
-                if seal.sha256 != digest.hexdigest() or seal.offset != at + found:
-                    return Sealed(seal, at + found, 0)
-                covered = at + stop
-                found = piece.find(_SEAL, found + 1, end)
-            digest.update(whole[done:])
-            at += len(whole)
-    return Sealed(None, 0, at - covered, seal)
+        while not cancelled() and reading.broken is None and (data := file.read(_PIECE_BYTES)):
+            reading.take(data)
+    if reading.broken is not None:
+        return Sealed(reading.broken, reading.at, 0)
+    return Sealed(None, 0, reading.at - reading.covered)
+
+
+class _Reading:
+    """One pass over a file, in pieces that are hashed where they lie: copying them would cost as much."""
+
+    def __init__(self) -> None:
+        self.digest = hashlib.sha256()
+        self.rest = b""
+        """The beginning of a line that goes on in the next piece."""
+        self.at = 0
+        """Bytes of whole lines so far; where a broken seal stands."""
+        self.covered = 0
+        self.broken: Seal | None = None
+
+    def take(self, data: bytes) -> None:
+        """Takes the next bytes of the file."""
+        first, end = data.find(b"\n") + 1, data.rfind(b"\n") + 1
+        if not end:
+            self.rest += data
+            return
+        line, self.rest = self.rest + data[:first], data[end:]
+        self._hash(line, line.startswith(_SEAL[1:]))
+        view, done = memoryview(data), first
+        found = data.find(_SEAL, first - 1, end)
+        while found >= 0 and self.broken is None:
+            start, stop = found + 1, data.find(b"\n", found + 1) + 1
+            self._hash(view[done:start], is_seal=False)
+            self._hash(data[start:stop], is_seal=True)
+            done = stop
+            found = data.find(_SEAL, stop - 1, end)
+        if self.broken is None:
+            self._hash(view[done:end], is_seal=False)
+
+    def _hash(self, lines: bytes | memoryview, is_seal: bool) -> None:
+        if is_seal:
+            seal = decode(bytes(lines), self.at, "seal")
+            assert isinstance(seal, Seal)
+            if seal.sha256 != self.digest.hexdigest() or seal.offset != self.at:
+                self.broken = seal
+                return
+            self.covered = self.at + len(lines)
+        self.digest.update(lines)
+        self.at += len(lines)
 
 
 def digest_of(path: Path, size: int) -> str:

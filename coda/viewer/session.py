@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from coda.errors import CodaError
-from coda.log import RunStarted, SandboxStarted, ToolDeclared, Trace
+from coda.log import RunStarted, SandboxStarted, SealWatch, ToolDeclared, Trace
 from coda.viewer.index import Batch, Bytes, scan
 from coda.viewer.moments import Moment, Moments
 from coda.viewer.rows import Row, end_row, row
@@ -126,6 +126,9 @@ class Session:
             if not finished and not written:
                 self.abandoned = True
                 post.indexed(Batch.nothing(last, offset), more=False)
+        damage = SealWatch(self.trace).damage() if not stopped() else None
+        if damage is not None:
+            post.damaged(clean(damage))
 
     # --- rows ----------------------------------------------------------------------------------
 

@@ -313,6 +313,14 @@ async def test_damage_is_told_and_the_rest_is_shown(tmp_path: Path, view: Open) 
         assert viewer.seq == 5
 
 
+async def test_a_changed_byte_is_told(tmp_path: Path, view: Open) -> None:
+    path = traces.program_trace(tmp_path / "t.jsonl")
+    path.write_bytes(path.read_bytes().replace(b"limit = 3", b"limit = 4", 1))
+    async with view(path) as viewer:
+        await until(viewer, lambda: "damaged or was changed" in viewer.status())
+        assert viewer.screen.timeline.finished
+
+
 async def until(viewer: object, condition: object) -> None:
     """Waits for something that a thread brings about."""
     assert callable(condition)
