@@ -51,7 +51,7 @@ def read_seals(path: Path, cancelled: Callable[[], bool] = lambda: False) -> Sea
             reading.take(data)
     if reading.broken is not None:
         return Sealed(reading.broken, reading.at, 0)
-    return Sealed(None, 0, reading.at - reading.covered)
+    return Sealed(None, 0, reading.at - reading.covered, reading.last)
 
 
 class _Reading:
@@ -64,6 +64,7 @@ class _Reading:
         self.at = 0
         """Bytes of whole lines so far; where a broken seal stands."""
         self.covered = 0
+        self.last: Seal | None = None
         self.broken: Seal | None = None
 
     def take(self, data: bytes) -> None:
@@ -92,7 +93,7 @@ class _Reading:
             if seal.sha256 != self.digest.hexdigest() or seal.offset != self.at:
                 self.broken = seal
                 return
-            self.covered = self.at + len(lines)
+            self.last, self.covered = seal, self.at + len(lines)
         self.digest.update(lines)
         self.at += len(lines)
 
