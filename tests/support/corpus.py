@@ -1006,6 +1006,7 @@ LAYOUT = [
     Program(
         "zip_program", _zipped(__main__=_ZIP_MAIN, **_ZIP_HELPERS), file="app.pyz", args=("a",), status=40
     ),
+    _p("module_missing", "", files={"pk/__init__.py": "print('looked')\n"}, module="pk.nowhere", status=1),
     _p(
         "package_that_fails",
         "",

@@ -16,7 +16,7 @@ from typing import Any
 
 from coda.runtime.protocol import Answer, Exit, Inspect, Reply, Resume, Stopped
 from coda.runtime.worker.endings import agents_part, outcome_of, print_exception, print_exit
-from coda.runtime.worker.main_module import become_module
+from coda.runtime.worker.main_module import become_module, refusal_of
 from coda.runtime.worker.names import Ctx, ctx_store
 from coda.runtime.worker.recorder import Recorder
 from coda.runtime.worker.showing import REPR_BYTES, SHORT_BYTES, show
@@ -137,7 +137,8 @@ class Inspector:
     def _do_locate(self, module: str) -> dict[str, Any]:
         """Finds what `python -m module` would run and makes `__main__` look like it.
 
-        A package on the way to it that fails ends the program: that gives `outcome` and `status`.
+        A package on the way to it that fails ends the program, as does a module that is not there: that gives
+        `outcome` and `status`.
         """
         try:
             return dict(become_module(self._namespace, module))
@@ -145,7 +146,11 @@ class Inspector:
             tb = agents_part(error, self._units.owns)
             outcome, code = outcome_of(error)
             if tb is None and outcome != "exited":
-                raise
+                refusal = refusal_of(module)
+                if refusal is None:
+                    raise
+                sys.stderr.write(refusal)
+                return {"outcome": "error", "status": 1}
             if outcome == "exited":
                 print_exit(error)
                 return {"outcome": "ok" if code == 0 else "error", "status": code or 0}

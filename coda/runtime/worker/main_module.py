@@ -68,6 +68,17 @@ def become_module(namespace: dict[str, Any], name: str) -> dict[str, str]:
     return {"file": spec.origin, "source": source}
 
 
+def refusal_of(name: str) -> str | None:
+    """What the interpreter says of a module that it cannot run; None when it could run it."""
+    try:
+        runpy._get_module_details(name, runpy._Error)  # type: ignore[attr-defined]
+    except runpy._Error as error:  # type: ignore[attr-defined]
+        return f"{sys.executable}: {error}\n"
+    except Exception:  # noqa: BLE001  what its packages raise is told elsewhere
+        return None
+    return None
+
+
 def runs_as_module(module: ModuleType) -> bool:
     """Whether it is a folder or a module that runs, which the interpreter hands to `runpy`."""
     return module.__dict__.get("__spec__") is not None

@@ -104,6 +104,7 @@ class Recorder:
         self._running = False
         self._may_collect = False
         self._looking = False
+        self._held_chars = 0
         self._asked = 0
         self.is_asking = False
         """Whether an agent's thread waits for an answer of the host."""
