@@ -259,11 +259,12 @@ class PrivateCopy:
 
     def _shown(self, folders: dict[str, Path]) -> list[Mount]:
         """Mounts that show our folders at paths, also at such that are not there any more."""
-        plan = []
+        plan: list[Mount] = []
+        there: list[Mount] = []
         gone: dict[str, dict[str, Path]] = {}
         for path, source in folders.items():
             if os.path.isdir(path):
-                plan.append(Mount(str(source), path))
+                there.append(Mount(str(source), path))
                 continue
             parent = os.path.dirname(path)
             while not os.path.isdir(parent):
@@ -271,7 +272,7 @@ class PrivateCopy:
             gone.setdefault(parent, {})[path] = source
         for number, (parent, missing) in enumerate(gone.items()):
             plan += self._graft(parent, missing, self.base / f"graft{number}")
-        return plan
+        return plan + there  # last: our own folders lie in a temporary folder, which one of these may hide
 
     def _graft(self, parent: str, missing: dict[str, Path], graft: Path) -> list[Mount]:
         """Shows a folder with all that is in it, and with ours added at paths below it."""
