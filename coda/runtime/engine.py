@@ -193,7 +193,7 @@ class Engine:
     # --- verbs ---------------------------------------------------------------------------------
 
     def prepare(self, message: Prepare, boundary: Boundary) -> Prepared:
-        """Compiles a block in the worker."""
+        """Compiles a block in the worker. Raises EOFError when it is gone."""
         return self._expect(message, boundary, Prepared)  # type: ignore[no-any-return]
 
     def run(self, message: Run, boundary: Boundary, *, limits: Limits | None = None) -> Done | Stopped:
@@ -312,7 +312,7 @@ class Engine:
     # --- hearing -------------------------------------------------------------------------------
 
     def _expect(self, message: Any, boundary: Boundary, kind: type) -> Any:
-        self._channel.send(message)
+        self._say(message)
         while True:
             heard = self._next(boundary)
             if isinstance(heard, kind):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from textwrap import dedent
 from typing import NamedTuple
@@ -15,6 +18,7 @@ from coda.runtime import Sandbox, engine
 from tests.conftest import RunCoda
 
 pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parents[2]
 
 # Finds the worker's own descriptors, which are hidden from `os`, and reaches them past it.
 FIND = """
@@ -103,3 +107,27 @@ def test_a_program_that_takes_the_worker_along(name: str, tmp_path: Path, coda: 
     assert "Traceback" not in ran.err
     report = check_trace(tmp_path / "t.jsonl")
     assert (report.damage, report.finished) == ((), True)
+
+
+def test_ctrl_c_at_a_prompt_is_the_programs(tmp_path: Path) -> None:
+    code = "try:\n    input('? ')\nexcept KeyboardInterrupt:\n    print('caught')\n"
+    (tmp_path / "p.py").write_text("print('asked', flush=True)\n" + code)
+    with subprocess.Popen(
+        [sys.executable, "-m", "coda", "exec", "-o", "t.jsonl", "p.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    ) as host:
+        assert host.stdout is not None
+        assert host.stdout.readline() == "asked\n"
+        trace = open_trace(tmp_path / "t.jsonl")
+        for event in trace.follow(poll_s=0.01):
+            if event.type == "line" and event.line == 3:
+                break  # it waits, or is about to
+        os.killpg(host.pid, signal.SIGINT)
+        assert host.stdout.read() in ("caught\n", "? caught\n")
+        host.wait(20)
+    assert check_trace(tmp_path / "t.jsonl").damage == ()

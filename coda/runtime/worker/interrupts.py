@@ -52,6 +52,8 @@ class Interrupts:
         self._get_ident = _thread.get_ident
         self._new_thread = _thread.start_new_thread  # before it is watched
         self.reason = ""
+        self._main = _thread.get_ident()
+        self._getsignal, self._pthread_kill = signal.getsignal, signal.pthread_kill
 
     def start(self) -> None:
         """Takes over SIGINT, and begins to listen."""
@@ -148,15 +150,16 @@ class Interrupts:
     def try_again(self) -> None:
         """Sends the signal once more in a moment, if there is still something to stop."""
         if self._block:
-            self._new_thread(self._again, ())
+            self._new_thread(self._again, (signal.SIGINT,))
 
-    def _again(self) -> None:
+    def _again(self, number: int) -> None:
         self._recorder.exempt.add(self._get_ident())
         self._sleep(_RETRY_SECONDS)
-        _thread.interrupt_main()
+        if self._getsignal(number) not in (signal.SIG_DFL, None):
+            self._pthread_kill(self._main, number)  # a real one: it ends a wait of the system, too
 
 
-_WAITS = frozenset(("Sleep.__call__", "Baton._await_turn"))
+_WAITS = frozenset(("Sleep.__call__", "Baton._await_turn", "RecordedInput.wait", "Recorder.wait_for_host"))
 """Functions of ours in which agent code waits, with nothing half done."""
 
 

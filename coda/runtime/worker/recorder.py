@@ -12,6 +12,7 @@ import _thread
 import bisect
 import gc
 import os
+import select
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -103,6 +104,8 @@ class Recorder:
         self._stop = False
         self._running = False
         self._may_collect = False
+        self._readable = select.poll()
+        self._readable.register(channel.read_fd, select.POLLIN)
         self._looking = False
         self._held_chars = 0
         self._asked = 0
@@ -339,9 +342,16 @@ class Recorder:
     def receive(self) -> Any:
         """Waits for the host's next message; a host that is gone ends the worker."""
         try:
-            return self.channel.receive()
+            while (message := self.channel.waiting()) is None:
+                self.wait_for_host()
+                self.channel.fill()
+            return message
         except (EOFError, OSError):
             _exit(70)
+
+    def wait_for_host(self) -> None:
+        """Waits until the host has said something; whatever interrupts it here interrupts nothing else."""
+        self._readable.poll()
 
 
 class _Quiet:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import select
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -186,6 +187,12 @@ class RecordedInput(io.RawIOBase):
         """Whether it was a terminal."""
         return self._tty
 
+    def wait(self) -> None:
+        """Waits until there is something to read; Ctrl-C at a prompt interrupts this."""
+        poll = select.poll()
+        poll.register(0, select.POLLIN)
+        poll.poll()
+
     def readinto(self, buffer: Any) -> int:
         """Reads and records, or answers from the log."""
         if self.answer is not None:
@@ -193,6 +200,7 @@ class RecordedInput(io.RawIOBase):
             data = from_envelope(envelope)
         else:
             self._recorder.drain()  # a prompt is seen before the wait
+            self.wait()
             data = self._read(0, len(buffer))
             envelope = to_envelope(data, max_bytes=1 << 30)
         self._recorder.code(INPUT_CODE, envelope)
