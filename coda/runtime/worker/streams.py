@@ -191,7 +191,10 @@ class RecordedInput(io.RawIOBase):
         """Waits until there is something to read; Ctrl-C at a prompt interrupts this."""
         poll = select.poll()
         poll.register(0, select.POLLIN)
-        poll.poll()
+        try:
+            poll.poll()
+        except OSError:
+            return  # a limit of no descriptors: the read waits instead
 
     def readinto(self, buffer: Any) -> int:
         """Reads and records, or answers from the log."""
