@@ -201,6 +201,17 @@ def test_a_thread_goes_on_in_the_next_block_that_waits(ws: Path) -> None:
     faithful(sandbox.writer.path)
 
 
+def test_a_fact_that_is_made_of_others_is_one_observation(ws: Path) -> None:
+    with boxed(ws) as sandbox:
+        executed(
+            sandbox,
+            "import os\nfrom concurrent.futures import ThreadPoolExecutor\n"
+            "getattr(os, 'process_cpu_count', os.cpu_count)()\n"
+            "with ThreadPoolExecutor() as pool:\n    print(list(pool.map(abs, range(3))))",
+        )
+    faithful(sandbox.writer.path)
+
+
 def test_a_server_in_a_thread_works_and_is_marked(ws: Path) -> None:
     with boxed(ws) as sandbox:
         done = executed(

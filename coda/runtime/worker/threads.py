@@ -234,7 +234,9 @@ def _lock_class(baton: Baton) -> Any:
             return not self.locked()
 
         acquire_lock = acquire
-        __enter__ = acquire
+
+        def __enter__(self) -> bool:
+            return self._coda_try(False) or self.acquire()
 
         def __exit__(self, *_: object) -> None:
             self.release()
