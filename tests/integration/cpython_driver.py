@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from types import CodeType, ModuleType
 from typing import Any
 
-from coda.runtime.instrument import compile_unit
+from coda.runtime.instrument import FrameNumbers, compile_unit
 from coda.runtime.instrument_hooks import Buffer, Values
 
-LINES, VALUES = Buffer(), Values()
+LINES, VALUES, NUMBERS = Buffer(), Values(), FrameNumbers()
 
 
 class Loader(importlib.machinery.SourceFileLoader):
@@ -37,6 +37,7 @@ class Loader(importlib.machinery.SourceFileLoader):
             lines=LINES,
             values=VALUES,
             value_limit=64,
+            frames=NUMBERS,
         )
         assert unit.note is None, unit.note
         return unit.code
