@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from coda.log import CODES, check_trace, open_trace
+from tests.support.field_tables import page_with_tables
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "log-format.md"
 
@@ -17,7 +18,10 @@ def test_the_example_reads_as_the_page_says(tmp_path: Path) -> None:
     assert check_trace(path).consistent
     trace = open_trace(path)
     assert trace.header.codes == CODES
-    said = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.strip().splitlines()[2:]]
+    said = [
+        [cell.strip() for cell in row.strip("|").split("|")]
+        for row in table.strip().partition("\n\n")[0].splitlines()[2:]
+    ]
     assert said == [
         [
             str(event.seq),
@@ -29,3 +33,8 @@ def test_the_example_reads_as_the_page_says(tmp_path: Path) -> None:
         ]
         for event in trace.events()
     ]
+
+
+def test_the_field_tables_are_those_of_the_records() -> None:
+    page = PAGE.read_text()
+    assert page == page_with_tables(page), "run python -m tests.support.field_tables"
