@@ -1,6 +1,6 @@
-"""Runs one test module of CPython's own, plain or instrumented, and prints each test's outcome as JSON.
+"""Runs test modules of CPython's own, plain or instrumented, and prints each test's outcome as JSON.
 
-Usage: python -m tests.integration.cpython_driver MODULE plain|lines|values
+Usage: python -m tests.integration.cpython_driver MODULE[,MODULE ...] plain|lines|values
 """
 
 from __future__ import annotations
@@ -95,15 +95,16 @@ class Outcomes(unittest.TestResult):
             self.note(test, f"failed: {subtest.id()}: {str(err[1])[-300:]}")
 
 
-def main(name: str, mode: str) -> None:
-    """Runs `test.NAME` and prints outcomes, and how much was recorded."""
-    if mode != "plain":
-        Loader.level = mode
-        sys.meta_path.insert(0, Finder(f"test.{name}"))
+def main(names: str, mode: str) -> None:
+    """Runs `test.NAME` for each name and prints outcomes, and how much was recorded."""
     result = Outcomes()
     out, sys.stdout = sys.stdout, io.StringIO()
-    suite = unittest.defaultTestLoader.loadTestsFromName(f"test.{name}")
-    suite.run(result)
+    for name in names.split(","):
+        if mode != "plain":
+            Loader.level = mode
+            sys.meta_path.insert(0, Finder(f"test.{name}"))
+        suite = unittest.defaultTestLoader.loadTestsFromName(f"test.{name}")
+        suite.run(result)
     sys.stdout = out
     print(json.dumps({"ended": result.ended, "lines": len(LINES), "values": len(VALUES)}))
 

@@ -1,8 +1,8 @@
 """CPython's own tests of the language end the same way through the instrumenter as without it.
 
-Each module runs twice in processes of its own: bare, and loaded through an import hook that instruments
-it at level `values`. What is allowed to differ is listed, with the mechanism; a test on the list that no
-longer differs fails too.
+Each module runs twice, in processes of its own or with a few others: bare, and loaded through an import
+hook that instruments it at level `values`, frames included. What is allowed to differ is listed, with the
+mechanism; a test on the list that no longer differs fails too.
 """
 
 from __future__ import annotations
@@ -45,6 +45,21 @@ MODULES = (
     "test_typing",
     "test_with",
 )
+
+# More modules that run fast and differ in nothing; several share a process.
+MORE = """
+    abc augassign base64 binop bisect bool cgi charmapcodec cmath codeop collections colorsys
+    compare complex configparser contains contextlib_async copy copyreg csv defaultdict dict_version
+    dictcomps dictviews difflib dynamic dynamicclassattribute eof errno extcall filecmp float
+    fnmatch fractions funcattrs generator_stop genericalias genericpath genexps getopt glob global
+    graphlib heapq html htmlparser index int int_literal isinstance iter iterlen keyword
+    keywordonlyarg list listcomps longexp memoryview mimetypes minidom module numeric_tower opcodes
+    operator optparse ordered_dict pep646_syntax positional_only_arg pow pprint property pulldom
+    pyexpat quopri raise range reprlib richcmp sched setcomps shlex slice string string_literals
+    strptime struct structseq subclassinit syntax textwrap typechecks types unary
+    unicode_identifiers unpack unpack_ex userdict userlist userstring weakset
+""".split()
+TOGETHER = 17
 
 # `append` and `left`, the hooks' attributes, are in `co_names`: getclosurevars lists them as unbound.
 _NAMES = "hooks add attribute names to co_names"
@@ -118,6 +133,27 @@ def test_outcomes_are_those_of_a_bare_run(module: str, tmp_path: Path) -> None:
     }
     assert different.keys() == _excluded(module), different
     assert recorded["ended"].keys() == bare["ended"].keys()
+
+
+@pytest.mark.parametrize("first", range(0, len(MORE), TOGETHER))
+def test_more_modules_end_as_in_a_bare_run(first: int, tmp_path: Path) -> None:
+    found = [f"test_{name}" for name in MORE[first : first + TOGETHER]]
+    names = ",".join(name for name in found if importlib.util.find_spec(f"test.{name}") is not None)
+    bare = _run(names, "plain", tmp_path)
+    recorded = _run(names, "values", tmp_path)
+    assert bare["ended"]
+    assert recorded["lines"] > recorded["values"] > 0
+    different = {
+        name: (outcome, recorded["ended"].get(name))
+        for name, outcome in bare["ended"].items()
+        if recorded["ended"].get(name) != outcome
+    }
+    assert different == {}
+    assert recorded["ended"].keys() == bare["ended"].keys()
+
+
+def test_there_are_a_hundred_modules() -> None:
+    assert len({*MODULES, *(f"test_{name}" for name in MORE)}) >= 100
 
 
 def _excluded(module: str) -> set[str]:
