@@ -71,7 +71,7 @@ def to_files(place: str) -> None:
     attempt("symlink", lambda: call("symlink", old, f"{place}/link"))
     attempt("hard link", lambda: call("link", old, f"{place}/hard"))
     attempt("chmod", lambda: call("chmod", old, 0o777))
-    attempt("chown", lambda: call("chown", old, os.getuid(), os.getgid()))
+    attempt("chown", lambda: call("chown", old, libc.getuid(), libc.getgid()))
     attempt("times", lambda: call("utimensat", -100, old, None, 0))
     attempt("attribute", lambda: call("setxattr", old, "user.x", "1", 1, 0))
     attempt("fifo", lambda: call("mknod", f"{place}/fifo2", 0o10644, 0))
@@ -154,7 +154,6 @@ def past_the_hook(place: str) -> None:
         return
     attempt("os.fork", lambda: child(os.fork()))
     attempt("open", lambda: open(f"{place}/new", "w"))
-    attempt("remove", lambda: os.remove(f"{place}/old"))
     attempt("sqlite", lambda: sqlite3.connect(f"{place}/new.db").execute("create table t (x)"))
     attempt("unix socket", lambda: _socket.socket(1, 1).connect(f"{place}/socket"))
     arguments: list[Any] = [
