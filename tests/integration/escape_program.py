@@ -15,6 +15,7 @@ import os
 import sqlite3
 import struct
 import sys
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -152,6 +153,7 @@ def past_the_hook(place: str) -> None:
         hook._handlers.clear()
     if not hooks:
         return
+    warnings.simplefilter("ignore")  # of forking beside threads: printing it reads files
     attempt("os.fork", lambda: child(os.fork()))
     attempt("open", lambda: open(f"{place}/new", "w"))
     attempt("sqlite", lambda: sqlite3.connect(f"{place}/new.db").execute("create table t (x)"))
