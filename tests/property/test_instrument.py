@@ -225,9 +225,10 @@ def test_generated_programs_show_the_same() -> None:
             return
         recorded = run(program, how[0], limit=how[1])
         assert _no_addresses(recorded.seen) == _no_addresses(run(program, PLAIN).seen), program
-        known, unknown = check(tell(program, limit=how[1]))
-        told[True] += known
-        told[False] += unknown
+        if how == ("values", 1000):
+            known, unknown = check(tell(program))
+            told[True] += known
+            told[False] += unknown
         statements = recorded.unit.table.statements
         ran.update(statements[i - BASE].kind for i in recorded.ids if i - BASE < len(statements))
         ran.update(kind for node in ast.walk(ast.parse(program)) if (kind := _kind(node)) in SILENT)
