@@ -44,6 +44,7 @@ from coda.log import open_trace
     "--assume-recorded", is_flag=True, help="Use recorded answers also where they may not hold any more."
 )
 @trust_option
+@click.option("--best-effort", is_flag=True, help="Also replay a run that was only observed (in-process).")
 @output_option
 @force_option
 @json_option
@@ -57,6 +58,7 @@ def command(
     result: str | None,
     assume_recorded: bool,
     trust: bool,
+    best_effort: bool,
     output: str | None,
     force: bool,
     as_json: bool,
@@ -80,6 +82,7 @@ def command(
         force=force,
         assume_recorded=assume_recorded,
         trust=trust,
+        best_effort=best_effort,
         runs=config().runs,
         command=shlex.join(["coda", *sys.argv[1:]]),
         **options,

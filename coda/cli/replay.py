@@ -19,9 +19,10 @@ from coda.replay import Verdict, replay
     "--verify", is_flag=True, help="Compare everything (a replay always does; kept for scripts that say so)."
 )
 @trust_option
+@click.option("--best-effort", is_flag=True, help="Also replay a run that was only observed (in-process).")
 @json_option
 @setting_option("color")
-def command(trace: str, verify: bool, trust: bool, as_json: bool, color: str) -> int:
+def command(trace: str, verify: bool, trust: bool, best_effort: bool, as_json: bool, color: str) -> int:
     """Runs TRACE again from its log alone, and compares all that happens with what was recorded.
 
     Nothing is performed: every tool, process, file, clock and input is answered from the log, in a private
@@ -29,7 +30,7 @@ def command(trace: str, verify: bool, trust: bool, as_json: bool, color: str) ->
     could not be run, or something in it cannot be answered yet.
     """
     opened = open_trace(trace)
-    verdict = replay(opened, trust=trust)
+    verdict = replay(opened, trust=trust, best_effort=best_effort)
     printer = Printer(color=color)
     if as_json:
         printer.json("replay", ReplayAnswer.of(verdict, run=opened.run, events=opened.count()))

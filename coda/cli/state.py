@@ -20,11 +20,19 @@ _WIDTH = 100
     "--expr", "exprs", multiple=True, metavar="EXPR", help="Also show the value of this expression there."
 )
 @trust_option
+@click.option("--best-effort", is_flag=True, help="Also replay a run that was only observed (in-process).")
 @json_option
 @secrets_option
 @setting_option("color")
 def command(
-    trace: str, at: str, exprs: tuple[str, ...], trust: bool, as_json: bool, show_secrets: bool, color: str
+    trace: str,
+    at: str,
+    exprs: tuple[str, ...],
+    trust: bool,
+    best_effort: bool,
+    as_json: bool,
+    show_secrets: bool,
+    color: str,
 ) -> int:
     """Shows the live state of TRACE just before a position: source, frames, variables, ctx.
 
@@ -32,7 +40,7 @@ def command(
     from the log. Exit status: 0, or 3 when the replay diverged before the position.
     """
     opened = open_trace(trace)
-    state = state_at(opened, opened.position(at), exprs=exprs, trust=trust)
+    state = state_at(opened, opened.position(at), exprs=exprs, trust=trust, best_effort=best_effort)
     printer = Printer(color=color, show_secrets=show_secrets)
     if as_json:
         printer.json("state", state)

@@ -99,6 +99,7 @@ def fork(
     force: bool = False,
     assume_recorded: bool = False,
     trust: bool = False,
+    best_effort: bool = False,
     command: str = "",
     runs: str | os.PathLike[str] | None = None,
 ) -> ForkResult:
@@ -114,6 +115,7 @@ def fork(
         force: replace an existing trace.
         assume_recorded: use recorded answers also after calls have changed; each is marked.
         trust: execute even where the kernel does not keep the worker in.
+        best_effort: also fork what was only observed.
         command: how the fork was asked for; kept in the trace.
         runs: the run directory; None: that of the current folder.
 
@@ -126,8 +128,8 @@ def fork(
     where = position if isinstance(position, Position) else opened.position(str(position))
     if result is not UNSET:
         where = _call_position(opened, where)
-    with Session(opened, trust=trust) as session:
-        where = counted(opened, where, trust=trust)
+    with Session(opened, trust=trust, best_effort=best_effort) as session:
+        where = counted(opened, where, trust=trust, best_effort=best_effort)
         session.run_to(where, onward=not sets and result is UNSET)
         changes = _apply(session, sets, result, new=new)
         run = _Fork(session, where, changes, out=out, runs=runs, force=force, command=command)

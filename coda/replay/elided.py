@@ -28,7 +28,7 @@ class _Heard(BaseException):
     """The statement was heard: the replay has done its work."""
 
 
-def elided_place(trace: Trace, position: Position, *, trust: bool) -> Stop | None:
+def elided_place(trace: Trace, position: Position, *, trust: bool, best_effort: bool = False) -> Stop | None:
     """Gives where to stop for a position among statements that were only counted; None for every other.
 
     Cost: for such a position alone, a replay of the run up to it.
@@ -37,7 +37,7 @@ def elided_place(trace: Trace, position: Position, *, trust: bool) -> Stop | Non
     if wanted is None:
         return None
     listener = _Listener(wanted)
-    with Session(trace, trust=trust) as session:
+    with Session(trace, trust=trust, best_effort=best_effort) as session:
         listener.session = session
         session.boundary.heard = listener.hear
         try:

@@ -18,6 +18,21 @@ from coda.log import RunStarted, ToolDeclared, Trace, is_own
 from coda.replay.private import PrivateCopy
 from coda.runtime import MAX_BLOB_BYTES, Configure, Engine, is_known_zone
 
+OBSERVED = (
+    "was recorded in the caller's own process (fidelity: observed): clock, chance, environment, hash order, "
+    "host facts and imported modules are not in its log, and nothing kept the run apart"
+)
+
+
+def check_fidelity(trace: Trace, *, best_effort: bool) -> None:
+    """Refuses a run that was only observed, unless it is to be tried all the same.
+
+    Raises:
+        UsageError: what is missing in its log.
+    """
+    if trace.started.fidelity == "observed" and not best_effort:
+        raise UsageError(f"{trace.path} {OBSERVED}; say --best-effort to try all the same")
+
 
 class Launched(NamedTuple):
     """A worker, and what keeps it in."""
@@ -119,6 +134,7 @@ def _configure(trace: Trace, copy: PrivateCopy, tools: list[ToolDeclared], *, mo
         tty=list(started.tty),
         encoding=started.encoding,
         closed=list(started.closed),
+        observed=started.fidelity == "observed",
         zone=started.zone,
         umask=started.umask,
         origin_ns=0,

@@ -32,7 +32,7 @@ from coda.log import (
 from coda.replay.answering import Answering
 from coda.replay.children import Exchanges
 from coda.replay.compare import Matcher
-from coda.replay.launch import launch
+from coda.replay.launch import OBSERVED, check_fidelity, launch
 from coda.replay.private import PrivateCopy
 from coda.replay.tape import (
     BlockMap,
@@ -63,6 +63,7 @@ class Session:
     Args:
         trace: the run.
         trust: execute even where the kernel does not keep the worker in and the trace is not the user's own.
+        best_effort: also replay what was only observed, and say what is missing.
         live: what the worker is to be that goes on for real afterwards; see `go_real`.
 
     Raises:
@@ -70,7 +71,14 @@ class Session:
         SandboxError: the worker did not start.
     """
 
-    def __init__(self, trace: Trace, *, trust: bool = False, live: Configure | None = None) -> None:
+    def __init__(
+        self,
+        trace: Trace,
+        *,
+        trust: bool = False,
+        best_effort: bool = False,
+        live: Configure | None = None,
+    ) -> None:
         self.trace = trace
         self._trust = trust
         self._live = live
@@ -81,6 +89,7 @@ class Session:
         trace.verify_seals()
         self.started = trace.started
         _check_interpreter(trace, self.started)
+        check_fidelity(trace, best_effort=best_effort)
         self.copy = PrivateCopy(trace)
         self.matcher = Matcher()
         self.units = Units(trace.units())
@@ -91,7 +100,7 @@ class Session:
             Exchanges(trace),
             compare_lines=self.started.level != "effects",
         )
-        self.notes: list[str] = []
+        self.notes: list[str] = [OBSERVED] if self.started.fidelity == "observed" else []
         self.blocks_done = 0
         self.stopped: Stopped | None = None
         self.block: BlockTape | None = None
@@ -535,7 +544,7 @@ class Session:
         self.close()
 
 
-def counted(trace: Trace, position: Position, *, trust: bool) -> Position:
+def counted(trace: Trace, position: Position, *, trust: bool, best_effort: bool = False) -> Position:
     """A position that a replay can stop at: at level `effects`, steps are counted from the block's start.
 
     Cost: a replay up to the event, for such a position alone.
@@ -545,7 +554,7 @@ def counted(trace: Trace, position: Position, *, trust: bool) -> Position:
         return position
     if position.seq == block.seq:
         return Position(block.seq, position.steps - 1, block.number)
-    with Session(trace, trust=trust) as session:
+    with Session(trace, trust=trust, best_effort=best_effort) as session:
         before = session.steps_at(Position(position.seq))
     return Position(block.seq, before + position.steps - 1, block.number)
 

@@ -97,12 +97,15 @@ def _opened(trace: Trace | str | os.PathLike[str]) -> Trace:
     return trace if isinstance(trace, Trace) else open_trace(trace)
 
 
-def replay(trace: Trace | str | os.PathLike[str], *, trust: bool = False) -> Verdict:
+def replay(
+    trace: Trace | str | os.PathLike[str], *, trust: bool = False, best_effort: bool = False
+) -> Verdict:
     """Runs a recorded run again and compares everything.
 
     Args:
         trace: the run, or its path.
         trust: execute even where the kernel does not keep the worker in.
+        best_effort: also replay what was only observed; what is missing is in the notes.
 
     Returns:
         The verdict; a divergence is in it, not raised.
@@ -113,7 +116,7 @@ def replay(trace: Trace | str | os.PathLike[str], *, trust: bool = False) -> Ver
     opened = _opened(trace)
     problem: Diverged | MissingEffect | None = None
     ends_at: int | None = None
-    with Session(opened, trust=trust) as session:
+    with Session(opened, trust=trust, best_effort=best_effort) as session:
         try:
             session.run_to(None)
         except MissingEffect as error:
@@ -189,6 +192,7 @@ def state_at(
     *,
     exprs: Sequence[str] = (),
     trust: bool = False,
+    best_effort: bool = False,
 ) -> State:
     """Gives the real state of a run just before an event, by re-execution.
 
@@ -197,6 +201,7 @@ def state_at(
         position: `N`, `N+K` or `B:S`.
         exprs: evaluated in the innermost frame, in order, in the private copy.
         trust: execute even where the kernel does not keep the worker in.
+        best_effort: also replay what was only observed; what is missing is in the notes.
 
     Raises:
         UsageError: no such position, or the trace cannot be executed here.
@@ -207,9 +212,9 @@ def state_at(
     opened = _opened(trace)
     if not isinstance(position, Position):
         position = opened.position(str(position))
-    asked, position = position, counted(opened, position, trust=trust)
-    place = elided_place(opened, position, trust=trust)
-    with Session(opened, trust=trust) as session:
+    asked, position = position, counted(opened, position, trust=trust, best_effort=best_effort)
+    place = elided_place(opened, position, trust=trust, best_effort=best_effort)
+    with Session(opened, trust=trust, best_effort=best_effort) as session:
         session.run_to(position, place=place)
         return _state(session, asked, exprs)
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from coda.errors import UsageError
+from coda.runtime.usage import can_look
 
 OUTPUT_BYTES = 32 << 20
 
@@ -51,3 +52,19 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """The limits that are set, by name."""
         pairs = ((name, getattr(self, name)) for name in self.__struct_fields__)
         return {name: value for name, value in pairs if value is not None}
+
+
+def limits_in_force(
+    limits: Limits, timeout_s: float | None, memory_bytes: int | None, *, inprocess: bool
+) -> Limits:
+    """The limits in force; UsageError when one makes no sense, or cannot be kept here."""
+    given = {"wall_s": timeout_s, "memory_bytes": memory_bytes}
+    whole = msgspec.structs.replace(limits, **{n: v for n, v in given.items() if v is not None}).check()
+    if inprocess and (whole.cpu_s or whole.processes or whole.memory_bytes):
+        raise UsageError(
+            "in the caller's process there is no limit of cpu_s, processes or memory_bytes: "
+            "they would be limits of the caller"
+        )
+    if (whole.cpu_s or whole.processes) and not can_look():
+        raise UsageError("this system does not tell of processes: it can hold no limit of cpu_s or processes")
+    return whole

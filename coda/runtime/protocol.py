@@ -173,6 +173,8 @@ class Configure(_Message, frozen=True):
     isolate: str = ""
     """`namespaces`, `fence` (where those are refused), `returnable` (mounts that are left again), or nothing
     at all when empty."""
+    observed: bool = False
+    """It was recorded in the caller's process: clock, chance and the like are not in its log."""
     mounts: list[Mount] = []
     writable: list[str] = []
     """Mount points that stay writable; what is mounted below them does not."""

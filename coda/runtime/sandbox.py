@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -44,7 +44,7 @@ from coda.runtime.beside import Beside
 from coda.runtime.coroutines import AsyncRunner
 from coda.runtime.distrust import checked, failed
 from coda.runtime.engine import Engine
-from coda.runtime.limits import Limits
+from coda.runtime.limits import Limits, limits_in_force
 from coda.runtime.places import FileAccess
 from coda.runtime.primitives import Primitives
 from coda.runtime.program import LOCALE_NAMES, Program, environment_of
@@ -53,9 +53,11 @@ from coda.runtime.recording import Echo, Recording
 from coda.runtime.restoring import Restorer
 from coda.runtime.results import BlockResult, CtxChange, ErrorInfo
 from coda.runtime.surroundings import temp_of, umask_here, zone_of
-from coda.runtime.tools import Outcome, Tool, as_tools, invoke
-from coda.runtime.usage import can_look
+from coda.runtime.tools import Outcome, Tool, as_tools, declared_data, invoke
 from coda.runtime.workspace import Workspace
+
+if TYPE_CHECKING:
+    from coda.runtime.inprocess import InProcessEngine
 
 LEVELS = ("effects", "lines", "values")
 _DEFAULTS = Config()
@@ -94,6 +96,7 @@ class Sandbox:
         echo: shows output as it comes.
         restorer: gives the variables back after a worker was lost (`coda.Sandbox` has one by itself); None:
             the next block then starts without any.
+        inprocess: run blocks in this process, for notebooks; what that costs is in `coda.runtime.inprocess`.
 
     Raises:
         UsageError: the root is no folder, the level is unknown, the trace exists.
@@ -127,6 +130,7 @@ class Sandbox:
         echo: Echo | None = None,
         on_append: Any = None,
         restorer: Restorer | None = None,
+        inprocess: bool = False,
     ) -> None:
         if level not in LEVELS:
             raise UsageError(f"record level {level!r} is not one of {', '.join(LEVELS)}")
@@ -135,7 +139,9 @@ class Sandbox:
             raise UsageError(f"the workspace {self.root} is not a folder")
         self.level = level
         given = Limits(**limits) if isinstance(limits, Mapping) else limits or Limits()
-        self.limits = _limits(given, timeout_s, memory_bytes)
+        self.inprocess = inprocess
+        self.engine: Engine | InProcessEngine
+        self.limits = limits_in_force(given, timeout_s, memory_bytes, inprocess=inprocess)
         self.timeout_s = self.limits.wall_s
         self.program = program
         self.kind = kind
@@ -165,7 +171,7 @@ class Sandbox:
         self._block = 0
         self._flags = 0
         self._dropped = 0
-        self._restorer = restorer
+        self._restorer = None if inprocess else restorer
         self._running = False
         self._ended: str | None = None
         self._is_lost = False
@@ -274,6 +280,7 @@ class Sandbox:
             encoding=program.encoding,
             closed=program.closed,
             path=program.path if self.program is not None else None,
+            fidelity="observed" if self.inprocess else "full",
             limits=self.limits.in_force(),
             task=task,
             model=model,
@@ -284,6 +291,12 @@ class Sandbox:
 
     def _launch(self) -> None:
         """Starts a worker with an empty namespace."""
+        if self.inprocess:
+            # Imported when it is wanted: it brings the worker's side into this process.
+            from coda.runtime.inprocess import InProcessEngine
+
+            self.engine = InProcessEngine(self._configure())
+            return
         self.engine = Engine(
             self._configure(),
             hash_seed=HASH_SEED,
@@ -331,7 +344,8 @@ class Sandbox:
         message = Prepare(
             block=self._block,
             source=code,
-            file=f"<block {self._block}>",
+            # Several sandboxes of one process share its cache of source lines.
+            file=f"<block {self._block}{' of ' + self.writer.header.run if self.inprocess else ''}>",
             first_line=1,
             flags=self._flags,
             top_level_await=True,
@@ -578,20 +592,6 @@ class Sandbox:
         else:
             interrupted = issubclass(kind, KeyboardInterrupt)
             self.close("interrupted" if interrupted else "error", text=f"{kind.__name__}: {error}")
-
-
-def _limits(limits: Limits, timeout_s: float | None, memory_bytes: int | None) -> Limits:
-    """The limits in force; UsageError when one makes no sense, or cannot be kept here."""
-    given = {"wall_s": timeout_s, "memory_bytes": memory_bytes}
-    whole = msgspec.structs.replace(limits, **{n: v for n, v in given.items() if v is not None}).check()
-    if (whole.cpu_s or whole.processes) and not can_look():
-        raise UsageError("this system does not tell of processes: it can hold no limit of cpu_s or processes")
-    return whole
-
-
-def declared_data(tool: Tool) -> dict[str, Any]:
-    """What the worker must know of a tool."""
-    return {"name": tool.name, "signature": tool.signature, "doc": tool.doc}
 
 
 def _is_below(path: str, root: Path) -> bool:

@@ -182,6 +182,11 @@ def declare(tools: Iterable[Tool]) -> list[ToolDeclared]:
     return [tool.declaration() for tool in tools]
 
 
+def declared_data(tool: Tool) -> dict[str, Any]:
+    """What the worker must know of a tool."""
+    return {"name": tool.name, "signature": tool.signature, "doc": tool.doc}
+
+
 def _import_file(full: str, shown: str) -> types.ModuleType:
     """Imports a file under a name of its own; UsageError that names the line when it fails."""
     name = "coda_tools_" + "".join(char if char.isalnum() else "_" for char in Path(full).stem)

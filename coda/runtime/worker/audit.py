@@ -14,6 +14,7 @@ import stat as stat_module
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import FrameType
 from typing import Any
 
@@ -81,6 +82,15 @@ class Audit:
                     handler(*args)
 
         sys.addaudithook(hook)
+
+    def handler(self, event: str) -> Callable[..., None] | None:
+        """What to call for an event; None when there is nothing to tell now."""
+        found = self._handlers.get(event)
+        return found if found is not None and self.active and not self._recorder.busy() else None
+
+    def quiet(self) -> AbstractContextManager[None]:
+        """Context in which what this thread does is not told."""
+        return self._recorder.quiet()
 
     def watch_threads(self) -> None:
         """Wraps what starts threads: older interpreters raise no audit event for it."""

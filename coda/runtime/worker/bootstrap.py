@@ -149,17 +149,8 @@ class Worker:
     def _install(self, replaying: bool) -> None:
         config = self.config
         gc.disable()
-        self.interpreter.install()
-        self.shims.install()
-        hide({*self.recorder.channel.fds, self._control_fd})
-        self.shims.install_environment(config.env, zone=config.zone)
-        if config.umask is not None:
-            os.umask(config.umask)
-        self.processes.install()
-        if "subprocess" in sys.modules:
-            self.processes.adapt(sys.modules["subprocess"])
-        if "socket" in sys.modules:
-            self.sockets.adapt(sys.modules["socket"])
+        if not config.observed:
+            self._stand_in()
         self.control = OutputControl(self.recorder, self.inspector.stop)
         stdin = install_streams(
             self.recorder, self.control, tty=config.tty, encoding=config.encoding, closed=config.closed
@@ -177,6 +168,38 @@ class Worker:
         self.inspector.on_return = self._return
         self.inspector.on_pause = self._pause
         self._stdin = stdin
+        if not config.observed:
+            self._find_modules()
+        sys.dont_write_bytecode = True
+        sys.argv = list(config.argv)
+        sys.orig_argv = _command_line(config)
+        sys.path[:0] = config.path
+        self._limit_memory()
+        self.interrupts.start()
+        self.audit.install()
+        # The flusher must get its turn while agent code computes, or all of it is sent after the end.
+        set_switch_interval(_SWITCH_SECONDS)
+        _keep_memory()
+        self.recorder.start_flusher()
+
+    def _stand_in(self) -> None:
+        """What agent code asks of the world is recorded or answered."""
+        config = self.config
+        self.interpreter.install()
+        self.shims.install()
+        hide({*self.recorder.channel.fds, self._control_fd})
+        self.shims.install_environment(config.env, zone=config.zone)
+        if config.umask is not None:
+            os.umask(config.umask)
+        self.processes.install()
+        if "subprocess" in sys.modules:
+            self.processes.adapt(sys.modules["subprocess"])
+        if "socket" in sys.modules:
+            self.sockets.adapt(sys.modules["socket"])
+
+    def _find_modules(self) -> None:
+        """Modules of the workspace are agent code; some of the library's are adapted."""
+        config = self.config
         sys.meta_path.insert(
             0,
             AfterImport(
@@ -196,17 +219,6 @@ class Worker:
             0,
             AgentFinder(folders, self.blocks.compile_module, self.audit.library_import, self.recorder.quiet),
         )
-        sys.dont_write_bytecode = True
-        sys.argv = list(config.argv)
-        sys.orig_argv = _command_line(config)
-        sys.path[:0] = config.path
-        self._limit_memory()
-        self.interrupts.start()
-        self.audit.install()
-        # The flusher must get its turn while agent code computes, or all of it is sent after the end.
-        set_switch_interval(_SWITCH_SECONDS)
-        _keep_memory()
-        self.recorder.start_flusher()
 
     def _waiting_modules(self) -> dict[str, Callable[[Any], None]]:
         """Puts threads and event loops on the baton; gives what is to be done with modules to come."""
@@ -273,7 +285,8 @@ class Worker:
         while True:
             message = self.recorder.receive()
             if isinstance(message, Prepare):
-                self.shims.urandom.worker = message.worker
+                if not self.config.observed:
+                    self.shims.urandom.worker = message.worker
                 self.recorder.send(self.blocks.prepare(message))
             elif isinstance(message, Run):
                 self._run(message)

@@ -85,6 +85,7 @@ class Recorder:
         self.values = Values()
         self.level = level
         self.dropped = 0
+        self._held_chars = 0
         self.exempt: set[int] = set()
         self.handle: Callable[[Any], None] = _unexpected
         self.collects: Callable[[], bool] = bool
@@ -105,7 +106,8 @@ class Recorder:
         self._running = False
         self._may_collect = False
         self._readable = select.poll()
-        self._readable.register(channel.read_fd, select.POLLIN)
+        if channel.read_fd >= 0:  # in the caller's own process nothing comes over a pipe
+            self._readable.register(channel.read_fd, select.POLLIN)
         self._looking = False
         self._held_chars = 0
         self._asked = 0
