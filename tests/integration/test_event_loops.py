@@ -174,6 +174,37 @@ def test_a_fork_inside_a_coroutine_goes_on_alone(ws: Path, tmp_path: Path) -> No
     assert replay(made.path).diverged is None
 
 
+def test_libraries_on_our_loop_replay_and_other_loops_are_marked(ws: Path, tmp_path: Path) -> None:
+    with boxed(ws) as sandbox:
+        done = executed(
+            sandbox,
+            """
+            import anyio
+            async def child(n, out):
+                await anyio.sleep(n / 1000)
+                out.append(await anyio.to_thread.run_sync(abs, -n))
+            async def main():
+                out = []
+                async with anyio.create_task_group() as group:
+                    for n in (3, 1, 2):
+                        group.start_soon(child, n, out)
+                with anyio.move_on_after(0.01) as scope:
+                    await anyio.sleep(60)
+                return sorted(out), scope.cancelled_caught
+            print(anyio.run(main))
+            """,
+        )
+    assert done.stdout == "([1, 2, 3], True)\n"
+    assert marks(sandbox.writer.path) == []
+    assert replay(sandbox.writer.path).diverged is None
+    library = tmp_path / "library"
+    library.mkdir()
+    (library / "trio.py").write_text("")
+    with Sandbox(root=ws, trace=tmp_path / "other.jsonl") as other:
+        executed(other, f"import sys\nsys.path.append({str(library)!r})\nimport trio")
+    assert marks(other.writer.path) == ["asyncio"]
+
+
 def test_a_loop_handles_signals(ws: Path) -> None:
     with boxed(ws) as sandbox:
         done = executed(

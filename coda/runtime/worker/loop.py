@@ -21,6 +21,8 @@ _BUSY_TURNS = 50
 """After so many turns in which something was always ready, arrivals are looked for all the same."""
 _OPEN_SECONDS = 0.01
 """A loop that waits for descriptors looks for other arrivals this often."""
+OTHER_LOOPS = ("uvloop", "trio", "curio", "gevent", "eventlet", "twisted.internet.base")
+"""Libraries with event loops of their own, which do not wait by ours."""
 _OUTSIDE = "agent code woke its event loop from a thread that is not its own: a replay cannot know when"
 _OPEN = "agent code uses sockets or child processes on its event loop: a replay cannot answer them"
 
@@ -46,7 +48,14 @@ class Loops:
             "asyncio.futures": self._adapt_futures,
             "asyncio.tasks": self._adapt_tasks,
             "asyncio.unix_events": self._adapt_events,
+            **dict.fromkeys(OTHER_LOOPS, self._other),
         }
+
+    def _other(self, module: Any) -> None:
+        name = module.__name__
+        self._mark(
+            "asyncio", f"agent code brought {name} in, which waits by itself: a replay may go another way"
+        )
 
     def _adapt_futures(self, futures: Any) -> None:
         futures.Future = futures._CFuture = _serial(futures.Future, self._serial)
