@@ -243,9 +243,10 @@ def test_real_threads_are_a_choice_that_is_marked(ws: Path) -> None:
         done = executed(
             sandbox,
             "import threading\nseen = []\nthread = threading.Thread(target=lambda: seen.append(work(1, 1)))\n"
-            "thread.start()\nthread.join()\nprint(seen)",
+            "thread.start()\nthread.join()\nprint(seen)\n"
+            "import asyncio\nprint(await asyncio.wait_for(asyncio.to_thread(abs, -2), 3600))",
         )
-    assert done.stdout == "[1]\n"
+    assert done.stdout == "[1]\n2\n"
     assert marks(sandbox.writer.path) == ["threads"]
     assert open_trace(sandbox.writer.path).started.threads == "real"
 

@@ -87,6 +87,10 @@ class Baton:
         """True when one thread runs and nothing is under way: waiting for a call holds nobody up."""
         return len(self.strands) == 1 and not self.inbox.calls
 
+    def open(self) -> None:
+        """Threads of the system run beside ours and may wake them: arrivals are looked for all the time."""
+        self._outside += 1
+
     def detach(self) -> None:
         """In a forked child there is one thread, and it waits as it always did."""
         self.strands = {}

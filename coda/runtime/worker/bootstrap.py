@@ -229,6 +229,7 @@ class Worker:
         loops = Loops(baton, LoopClock(self.inbox.clock, _recorded_clock), self.audit.mark)
         if self.config.threads != "serial":
             self.audit.watch_threads()
+            baton.open()
             return loops.hooks()
         threads = Threads(baton, self.recorder, self.units.where)
         threads.install()
