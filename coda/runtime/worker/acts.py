@@ -48,7 +48,7 @@ class Act(HostFact):
         if self._replaying and not feed.live:
             recorded = feed.peek(HOST_CODE)
             self._repeat(recorded, args, kwargs)
-            feed.take(HOST_CODE)
+            feed.take(HOST_CODE, self.__name__)
             recorder.code(HOST_CODE, recorded)  # also where a fork begins between the act and what came of it
             return self._outcome(recorded[1], args)
         try:

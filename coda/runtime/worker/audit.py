@@ -244,7 +244,9 @@ class Audit:
     def _on_fork(self) -> None:
         self._act("process.started", {"argv": ["<fork>"], "via": "os.fork", "shell": False, "opaque": True})
 
-    def _on_bind(self, _socket: Any, address: Any) -> None:
+    def _on_bind(self, sock: Any, address: Any) -> None:
+        if sock.type & 0xF == 1:
+            return  # a stream serves nobody before it listens: some libraries only try whether they could
         self.mark("network", f"agent code waits for others at {address}: a replay cannot answer who comes")
 
     def _on_connect(self, _socket: Any, address: Any) -> None:

@@ -162,6 +162,7 @@ class Worker:
             max_blob_bytes=config.max_blob_bytes,
             replaying=replaying,
         )
+        self.sockets.mark = self.audit.mark
         if replaying:
             stdin.answer = self.feed.take
         self.inspector.on_live = self._go_live

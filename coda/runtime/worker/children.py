@@ -226,7 +226,7 @@ class Children:
         child.code = recorded.get("code")
         if recorded.get("fed") is not None:
             child.fed = hashlib.sha256()
-        noted = None if self._feed.live else self._feed.take(HOST_CODE)
+        noted = None if self._feed.live else self._feed.take(HOST_CODE, "Popen.pid")
         if noted is None or self._feed.live:  # a fork past its position
             noted = ["Popen.pid", recorded.get("pid") or child.number]
         self._recorder.code(HOST_CODE, noted)
@@ -377,7 +377,7 @@ class Children:
         """The outcome of a wait or a poll: asked of the system and noted, or the recorded one."""
         recorder, feed = self._recorder, self._feed
         if self._replaying and not feed.live:
-            answer = feed.take(HOST_CODE)
+            answer = feed.take(HOST_CODE, what)
             if not feed.live:
                 recorder.code(HOST_CODE, answer)
                 return answer[1]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import resource
 import sys
 from collections.abc import Callable
@@ -215,9 +214,9 @@ def _set_attributes(
 
 def drop_capabilities(libc: ctypes.CDLL) -> None:
     """Gives up all powers over this namespace. Raises OSError when that is refused."""
-    number = _SYS_CAPSET.get(platform.machine())
+    number = _SYS_CAPSET.get(os.uname().machine)
     if number is None:
-        raise OSError(38, f"not known on {platform.machine()}")
+        raise OSError(38, f"not known on {os.uname().machine}")
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
     data = (ctypes.c_uint32 * 6)()
     check(libc.syscall(number, ctypes.byref(header), ctypes.byref(data)))

@@ -40,7 +40,7 @@ class _Observed(HostFact):
                 self._look(path)  # so that it is told as when recording
             except OSError:
                 pass  # the log knows better
-            answer = self._feed.take(HOST_CODE)
+            answer = self._feed.take(HOST_CODE, self.__name__)
             if not self._feed.live:
                 self._recorder.code(HOST_CODE, answer)
                 return self._again(answer[1], path)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 from typing import NamedTuple
 
 _SECCOMP_SET_MODE_FILTER = 1
@@ -180,9 +179,9 @@ def install(libc: ctypes.CDLL) -> None:
     Raises:
         OSError: the system refuses it, or its numbers are not known for this architecture.
     """
-    machine = _MACHINES.get(platform.machine())
+    machine = _MACHINES.get(os.uname().machine)
     if machine is None:
-        raise OSError(_ENOSYS, f"system calls of {platform.machine()} are not known")
+        raise OSError(_ENOSYS, f"system calls of {os.uname().machine} are not known")
     code = build(machine, os.getpid())
     program = _Program(len(code) // 8, code)
     result = libc.syscall(machine.seccomp, _SECCOMP_SET_MODE_FILTER, _FLAG_TSYNC, ctypes.byref(program))

@@ -57,6 +57,8 @@ class Sockets:
         self._units = units
         self._replaying = replaying
         self._count = 0
+        self.mark: Callable[[str, str], None] = lambda what, detail: None
+        """Told in a sentence of what cannot be replayed."""
         self._open: dict[int, Connection] = {}
         """Connections by descriptor."""
 
@@ -121,7 +123,7 @@ class Sockets:
         """A small answer of the system, as a coded observation."""
         recorder, feed = self.recorder, self.feed
         if self._replaying and not feed.live:
-            answer = feed.take(HOST_CODE)
+            answer = feed.take(HOST_CODE, name)
             if not feed.live:
                 recorder.code(HOST_CODE, answer)
                 if isinstance(answer[1], dict) and "error" in answer[1]:
@@ -173,7 +175,12 @@ class Sockets:
             end(sock, *args)
 
         made.__name__ = "__init__"
-        return [made, connect, connect_ex, _real_close]
+
+        def listen(sock: Any, *backlog: Any) -> None:
+            self.mark("network", "agent code serves others: a replay cannot answer who comes")
+            base.listen(sock, *backlog)
+
+        return [made, connect, connect_ex, _real_close, listen]
 
     def _is_ours(self, sock: Any) -> bool:
         stream = sock.type & 0xF == self._module.SOCK_STREAM

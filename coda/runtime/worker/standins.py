@@ -60,19 +60,29 @@ class Feed:
             return self._answers[self._next][1]
         return None
 
-    def take(self, code: int) -> Any:
-        """Gives the next answer, which must be one of that code; else the replay has diverged and ends."""
+    def take(self, code: int, name: str | None = None) -> Any:
+        """Gives the next answer; the replay has diverged and ends when it is to another question.
+
+        Args:
+            code: the stream code of what is asked.
+            name: which fact is asked for, where a code has many.
+        """
         if self._next == self._stop_before:
             self._stop_before = -1
             self._stop()
         if self.live:
             return None
-        if self._next >= len(self._answers) or self._answers[self._next][0] != code:
+        if not self._is_next(code, name):
             found = self._answers[self._next][0] if self._next < len(self._answers) else None
             self._recorder.request("diverged", {"asked": code, "recorded": found, "index": self._next})
         answer = self._answers[self._next][1]
         self._next += 1
         return answer
+
+    def _is_next(self, code: int, name: str | None) -> bool:
+        if self._next >= len(self._answers) or self._answers[self._next][0] != code:
+            return False
+        return name is None or self._answers[self._next][1][0] == name
 
 
 class Shim:
@@ -247,7 +257,7 @@ class HostFact(Shim):
         if self._recorder.busy():
             return self._real(*args, **kwargs)
         if self._replaying and not self._feed.live:
-            answer = self._feed.take(HOST_CODE)
+            answer = self._feed.take(HOST_CODE, self.__name__)
             if not self._feed.live:
                 self._recorder.code(HOST_CODE, answer)
                 return self._again(answer[1], args[0] if args else None)
@@ -284,7 +294,7 @@ class Stat(HostFact):
         if recorder.busy():
             return self._real(*args, **kwargs)
         if self._replaying and not feed.live:
-            answer = feed.take(HOST_CODE)
+            answer = feed.take(HOST_CODE, self.__name__)
             if not feed.live:
                 recorder.code(HOST_CODE, answer)
                 return self._again(answer[1], args[0] if args else kwargs.get("path"))
@@ -319,7 +329,7 @@ class Kill(HostFact):
             self._real(ident, number)
             return
         if self._replaying and not feed.live:
-            answer = feed.take(HOST_CODE)
+            answer = feed.take(HOST_CODE, self.__name__)
             if not feed.live:
                 recorder.code(HOST_CODE, answer)
                 own, errno = answer[1]
