@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,11 @@ settings.register_profile("coda", print_blob=True, deadline=None)
 settings.load_profile("coda")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# A shell that starts something in the background lets it ignore Ctrl-C, and all that it starts; what is tested
+# with Ctrl-C would then wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Variables that change what coda does or prints; a developer's own must not decide a test.
 _OURS = ("CODA_", "OTEL_", "_CODA_")
