@@ -19,7 +19,7 @@ settings.load_profile("coda")
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A shell that starts something in the background lets it ignore Ctrl-C, and all that it starts; what is tested
+# A shell that starts something in the background lets it and its children ignore Ctrl-C; what is tested
 # with Ctrl-C would then wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
