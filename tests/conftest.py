@@ -21,8 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # A shell that starts something in the background lets it and its children ignore Ctrl-C; what is tested
 # with Ctrl-C would then wait for ever.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # Variables that change what coda does or prints; a developer's own must not decide a test.
 _OURS = ("CODA_", "OTEL_", "_CODA_")

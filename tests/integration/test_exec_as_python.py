@@ -243,7 +243,10 @@ def test_a_signal_sent_to_coda_alone_is_passed_on(handled: bool, name: str, work
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        assert process.wait(30) == (7 if handled else 128 + number)
+        try:
+            assert process.wait(30) == (7 if handled else 128 + number)
+        finally:
+            process.kill()  # so that a failure is no endless wait
     report = check_trace(work.parent / "t.jsonl")
     assert (report.damage, report.finished) == ((), True)
 
