@@ -188,6 +188,7 @@ class Recording:
         """Continues a run whose first part is elsewhere: tables, open block, statements so far."""
         for table in tables:
             self._known.add(table)
+        self.output.begin_block(block or 0)
         self.block = block
         self.lines_in_block = lines
 
