@@ -186,6 +186,17 @@ def _apply(
     return tuple(changes)
 
 
+def _first_own(session: Session) -> int:
+    """Number of the fork's first event: where the worker stands.
+
+    When a block's code has ended, what the host notes of it (files written, the block's end) is the parent's
+    as well: a fork that left in between would have a block without an end.
+    """
+    if session.stopped is None and session.tail and isinstance(session.tail[-1], BlockFinished):
+        return session.tail[-1].seq + 1
+    return session.at_seq
+
+
 class _Fork:
     """One fork being made."""
 
@@ -204,7 +215,7 @@ class _Fork:
         self.parent = session.trace
         self.changes = changes
         self.assumed = 0
-        self.first_seq = session.at_seq
+        self.first_seq = _first_own(session)
         self.writer = self._open(position, out, runs, force)
         self.writer.append(
             ForkApplied(parent=self.parent.run, position=position.text, changes=changes, command=command)

@@ -105,6 +105,13 @@ def whole_run(trace: Trace, *, start: int = 0) -> Iterator[Event]:
             if not isinstance(record, Event) or record.seq + count_of(record) <= start:
                 continue
             if stop is not None and record.seq >= stop:
+                # What was bound before the event at which the fork left is the parent's too.
+                if (
+                    isinstance(record, Lines)
+                    and record.seq == stop
+                    and (held := cut(record, 0, units)[0]).ids
+                ):
+                    yield held
                 break
             if isinstance(record, Lines):
                 units.verify(record, codes, placed.offset)

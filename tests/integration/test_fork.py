@@ -565,3 +565,28 @@ def test_the_command_refuses_in_one_sentence(
     assert says in ran.err
     assert "Traceback" not in ran.err
     assert not re.search(r"f\.jsonl", " ".join(path.name for path in tmp_path.iterdir()))
+
+
+CELLS = dedent(
+    """
+    import subprocess
+    k = 3
+    out = subprocess.run(["echo", "hi"], capture_output=True, text=True).stdout
+    text = open("given.txt").read()
+    open("made.txt", "w").write(out)
+    # %%
+    print(open("made.txt").read(), len(text) + k)
+    """
+)
+
+
+def test_a_change_of_nothing_is_no_difference_at_any_position(tmp_path: Path) -> None:
+    """Also just after an answer, whose binding is the parent's, and where a block's end is being noted."""
+    trace = open_trace(record(CELLS, tmp_path, files={"given.txt": "given"}))
+    bound = lines_at(trace, line_of(CELLS, "out ="))[0].seq
+    for seq in range(bound, trace.count()):
+        made = fork(trace, seq, sets=[("k", "3")], out=tmp_path / f"{seq}.jsonl")
+        assert made.outcome == "ok", seq
+        assert made.diff.equal, seq
+        verdict = replay(made.path)
+        assert verdict.diverged is None, (seq, str(verdict.diverged))
