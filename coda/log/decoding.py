@@ -21,7 +21,7 @@ import msgspec
 from coda.errors import SchemaMismatch
 from coda.log.values import BlobRef, Opaque, RecordValue, Summary
 
-_MALFORMED: Final = (
+_MALFORMED: Final = (IndexError,
     KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, msgspec.DecodeError,
 )  # fmt: skip
 _INEXACT: Final = frozenset({"opaque", "summary", "blob"})

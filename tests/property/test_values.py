@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import msgspec
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from coda.errors import SchemaMismatch
@@ -116,6 +116,7 @@ json_values = st.recursive(leaves, envelopes, max_leaves=12)
 
 
 @given(json_values)
+@example({"$": "datetime", "v": "2026-01-01T00:00:00", "z": []})
 def test_any_json_is_decoded_or_refused_and_can_be_shown(data: Any) -> None:
     try:
         from_envelope(data)
