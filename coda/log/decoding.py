@@ -21,8 +21,8 @@ import msgspec
 from coda.errors import SchemaMismatch
 from coda.log.values import BlobRef, Opaque, RecordValue, Summary
 
-_MALFORMED: Final = (IndexError,
-    KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, msgspec.DecodeError,
+_MALFORMED: Final = (
+    LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, msgspec.DecodeError,
 )  # fmt: skip
 _INEXACT: Final = frozenset({"opaque", "summary", "blob"})
 

@@ -161,7 +161,7 @@ def test_garbage_is_collected_at_the_same_statement_of_any_code(tmp_path: Path) 
                     lows.append(Node.live)
             return lows
         # %%
-        found = churn(3000)
+        found = churn(9000)
         print(len(found) > 0, found)
         """
     )

@@ -216,7 +216,7 @@ def test_generated_programs_show_the_same() -> None:
     tried: Counter[bool] = Counter()
     told: Counter[bool] = Counter()
 
-    @settings(max_examples=300, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=400, suppress_health_check=list(HealthCheck))
     @given(SEEDS, st.sampled_from([("lines", 1), ("values", 1), ("values", 2), ("values", 1000)]))
     def show_the_same(seed: int, how: tuple[str, int]) -> None:
         program = Programs(seed).program()
