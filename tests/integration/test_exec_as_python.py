@@ -111,7 +111,11 @@ def work(tmp_path: Path) -> Path:
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_a_program_sees_the_facts_of_a_plain_run(arguments: tuple[str, ...], work: Path) -> None:
+def test_a_program_sees_the_facts_of_a_plain_run(
+    arguments: tuple[str, ...], work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A replay is run under the variables of the interpreter that the recording had: `sys.flags` tells them.
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", ENVIRONMENT["PYTHONDONTWRITEBYTECODE"])
     plain, recorded = both(work.parent, *arguments)
     assert plain.status == 1
     assert "ValueError: the end" in plain.err
