@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from coda.errors import SandboxError
 from coda.log import Event, NetReceived, NetSent, ProcessIo, TraceWriter
+from coda.runtime.distrust import record_of
 
 _KINDS: dict[str, type[Event]] = {"net.sent": NetSent, "net.received": NetReceived, "process.io": ProcessIo}
 
@@ -53,7 +52,4 @@ class Exchanges:
             if not isinstance(content, bytes):
                 raise SandboxError(f"the worker sent a {kind} whose content is no bytes")
             fields.update(digest=self._writer.blobs.put(content), size=len(content))
-        try:
-            return msgspec.convert({**fields, "type": kind, "t": t}, _KINDS[kind])
-        except msgspec.ValidationError as error:
-            raise SandboxError(f"the worker sent a {kind} that is not one: {error}") from error
+        return record_of(_KINDS[kind], fields, t)
