@@ -191,7 +191,11 @@ def _single_bytes(packed: bytes) -> bytes | None:
 
 
 def encode_values(vals: list[Any]) -> bytes:
-    """JSON of values; raw scalars that JSON cannot hold (NaN, lone surrogates, big integers) are tagged."""
+    """JSON of values; raw scalars that JSON cannot hold (NaN, lone surrogates, big integers) are tagged.
+
+    Raises:
+        SandboxError: one of them is no data (an extension type of msgpack).
+    """
     if not vals:
         return b"[]"
     try:
@@ -199,8 +203,11 @@ def encode_values(vals: list[Any]) -> bytes:
         # A NaN becomes null without a word: more nulls than Nones betray it.
         if encoded.count(b"null") == vals.count(None):
             return encoded
-    except (msgspec.MsgspecError, UnicodeEncodeError, OverflowError, ValueError):
+    except (msgspec.MsgspecError, TypeError, UnicodeEncodeError, OverflowError, ValueError):
         pass
-    return _list_encoder.encode(
-        [value if isinstance(value, (dict, list)) else to_envelope(value) for value in vals]
-    )
+    try:
+        return _list_encoder.encode(
+            [value if isinstance(value, (dict, list)) else to_envelope(value) for value in vals]
+        )
+    except TypeError as error:
+        raise SandboxError(f"the worker sent a value that is none: {error}") from error

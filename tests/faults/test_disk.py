@@ -419,8 +419,13 @@ def test_a_full_disk_stops_the_program_with_status_125(tmp_path: Path) -> None:
     assert done.stderr.count("No space left on device; it is a valid trace of") == 1
     assert "Traceback" not in done.stderr
     report = check_trace(tmp_path / "kept" / "t.jsonl")
-    assert (report.damage, report.torn_bytes, report.finished) == ((), 0, False)
+    assert (report.damage, report.torn_bytes) == ((), 0)
     trace = open_trace(tmp_path / "kept" / "t.jsonl")
+    finish = [event.record for event in trace.events(types={"run.finished"})]
+    assert report.finished == bool(
+        finish
+    )  # there may be room for it where there was none for a longer record
+    assert all("No space left on device" in record.text for record in finish)  # type: ignore[union-attr]
     opened = [event.record.path for event in trace.events(types={"file.opened"})]  # type: ignore[union-attr]
     made = {str(path) for path in (tmp_path / "made").iterdir()}
     assert 0 < len(made) <= len(opened) <= len(made) + 1

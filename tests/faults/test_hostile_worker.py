@@ -160,3 +160,16 @@ def test_absurd_messages_are_refused_and_leave_a_whole_log(folder: Path, message
         host.recording.arrivals.close()
         host.writer.close()
     assert check_trace(host.path).damage == ()
+
+
+@pytest.mark.parametrize(
+    "value", [msgspec.msgpack.Ext(5, b"x"), [msgspec.msgpack.Ext(5, b"x")], {"a": {(1, 2): 3}}]
+)
+def test_a_value_that_is_no_data_is_refused(tmp_path: Path, value: Any) -> None:
+    host = Host(tmp_path)
+    stream = Stream(msgspec.msgpack.encode([TABLE.base + len(TABLE.statements)]), [value], 5)
+    with pytest.raises(SandboxError, match="the worker sent a value that is none"):
+        host.hear(DECODER.decode(msgspec.msgpack.encode(stream)))
+    host.recording.arrivals.close()
+    host.writer.close()
+    assert check_trace(host.path).damage == ()
