@@ -194,7 +194,7 @@ def encode_values(vals: list[Any]) -> bytes:
     """JSON of values; raw scalars that JSON cannot hold (NaN, lone surrogates, big integers) are tagged.
 
     Raises:
-        SandboxError: one of them is no data (an extension type of msgpack).
+        SandboxError: one of them is no data (a mapping with keys that JSON does not have).
     """
     if not vals:
         return b"[]"

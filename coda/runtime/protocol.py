@@ -279,6 +279,15 @@ def _spelled(data: Any) -> Any:
     return data
 
 
+def decoder_of(incoming: Any) -> msgspec.msgpack.Decoder[Any]:
+    """Gives a decoder of messages; it raises MsgspecError for what is none, extension types of msgpack too."""
+    return msgspec.msgpack.Decoder(incoming, ext_hook=_refuse_extension)
+
+
+def _refuse_extension(code: int, _data: memoryview) -> Any:
+    raise msgspec.DecodeError(f"a value of extension type {code} is no data")
+
+
 class Channel:
     """Frames over a pair of descriptors: four bytes of length, then msgpack.
 
@@ -292,7 +301,7 @@ class Channel:
         self.read_fd = read_fd
         self.write_fd = write_fd
         self._encoder = msgspec.msgpack.Encoder()
-        self._decoder = msgspec.msgpack.Decoder(incoming)
+        self._decoder = decoder_of(incoming)
         self._pending = bytearray()
         # Kept here: agent code may replace what the modules hold.
         self._read = os.read
