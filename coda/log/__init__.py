@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from coda.log.blobs import BlobStore
     from coda.log.check import Damage, Report, check_trace
-    from coda.log.codec import decode_record
+    from coda.log.codec import decode_record, encode_record
     from coda.log.decoding import first_inexact, from_envelope, is_exact
     from coda.log.describing import describe
     from coda.log.display import mask, mask_data, sanitise
@@ -127,7 +127,7 @@ _HOMES = {
     "TraceWriter": "writer", "TurnFinished": "events", "TurnInfo": "reader", "TurnStarted": "events",
     "UnitInfo": "units", "Units": "units", "Unknown": "events", "UserMessage": "events",
     "analyse": "sites", "bodies": "sites", "check_trace": "check", "decode_record": "codec",
-    "describe": "describing", "encode_text": "values", "entry_values": "units",
+    "describe": "describing", "encode_record": "codec", "encode_text": "values", "entry_values": "units",
     "find_run": "runs", "first_inexact": "decoding",
     "first_line_of": "sites", "from_envelope": "decoding", "has_docstring": "sites",
     "is_exact": "decoding", "is_run_id": "runs", "is_silent": "sites", "list_runs": "listing",
@@ -233,6 +233,7 @@ __all__ = [
     "check_trace",
     "decode_record",
     "describe",
+    "encode_record",
     "encode_text",
     "entry_values",
     "families",

@@ -45,7 +45,7 @@ class Head(msgspec.Struct, frozen=True):
 _HEAD: Final = msgspec.json.Decoder(Head)
 
 
-def encode(record: Record) -> bytes:
+def encode_record(record: Record) -> bytes:
     """Gives the line of a record, its newline included.
 
     Text with lone surrogates, which JSON cannot hold, is written with those escaped; values in an

@@ -24,7 +24,7 @@ import msgspec
 from coda.errors import LogError, SchemaMismatch
 from coda.log.appending import AppendFile, create_file
 from coda.log.blobs import BlobStore
-from coda.log.codec import Head, count_of, decode, encode, head_of
+from coda.log.codec import Head, count_of, decode, encode_record, head_of
 from coda.log.events import Lines, Unknown
 from coda.log.keys import Key
 from coda.log.records import CODES, Event, Header, Record, Seal
@@ -111,7 +111,7 @@ class TraceWriter:
             return
         self._file = create_file(self.path, force=force, seq=first_seq, durable=durability == "fsync")
         try:
-            self._file.put(encode(self.header), first_seq)
+            self._file.put(encode_record(self.header), first_seq)
         except BaseException:
             self._file.discard()
             raise
@@ -163,7 +163,7 @@ class TraceWriter:
             for record in records:
                 force(record, "seq", seq)
                 force(record, "t", self._time(record.t))
-                batch.append((record, encode(record)))
+                batch.append((record, encode_record(record)))
                 seq += count_of(record)
             self._file.put(b"".join(line for _, line in batch), seq)
             if self.durability == "fsync" and any(r.__struct_config__.tag in ACTIONS for r, _ in batch):
@@ -249,7 +249,7 @@ class TraceWriter:
             sha256 = running.hexdigest()
             mac = None if self._key is None else self._key.sign(offset=offset, events=events, sha256=sha256)
             record = Seal(offset=offset, sha256=sha256, events=events, mac=mac)
-            line = encode(record)
+            line = encode_record(record)
             self._file.put(line, events)
             self._sealed_at = self.offset
             if self.on_append is not None:

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from coda.errors import SandboxError
-from coda.log import Event
+from coda.errors import LogError, SandboxError
+from coda.log import Event, encode_record
 from coda.runtime.protocol import Done
 
 FAILED_KIND: Final = "WorkerFailed"
@@ -58,10 +58,17 @@ def own_fields(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def record_of(kind: type[Event], data: dict[str, Any], t: int) -> Event:
-    """A record from what the worker said; SandboxError when it is not one."""
+    """A record from what the worker said; SandboxError when it is not one that can be written."""
+    tag = kind.__struct_config__.tag
     try:
-        return msgspec.convert({**data, "type": kind.__struct_config__.tag, "t": t}, kind)
-    except msgspec.ValidationError as error:
-        raise SandboxError(
-            f"the worker sent a {kind.__struct_config__.tag} that is not one: {error}"
-        ) from error
+        record = msgspec.convert({**data, "type": tag, "t": t}, kind)
+        refuse_references(encode_record(record))
+    except (msgspec.ValidationError, LogError) as error:
+        raise SandboxError(f"the worker sent a {tag} that is not one: {error}") from error
+    return record
+
+
+def refuse_references(encoded: bytes) -> None:
+    """SandboxError when JSON made of a worker's values names a blob: blobs are the host's to store."""
+    if b'"$":"blob"' in encoded:  # a string that reads so has its quotes escaped
+        raise SandboxError("the worker sent a reference to a blob, which it has no right to")

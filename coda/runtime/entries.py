@@ -17,6 +17,7 @@ import msgspec
 
 from coda.errors import SandboxError
 from coda.log import MARKS, Table, to_envelope
+from coda.runtime.distrust import refuse_references
 from coda.runtime.protocol import LOWEST_CODE, Stream
 
 _PIECE: Final = 1 << 12
@@ -194,20 +195,27 @@ def encode_values(vals: list[Any]) -> bytes:
     """JSON of values; raw scalars that JSON cannot hold (NaN, lone surrogates, big integers) are tagged.
 
     Raises:
-        SandboxError: one of them is no data (a mapping with keys that JSON does not have).
+        SandboxError: one of them is no data (a mapping with keys that JSON does not have), or names a blob.
     """
     if not vals:
         return b"[]"
+    encoded = _exactly(vals)
+    if encoded is None:
+        try:
+            encoded = _list_encoder.encode(
+                [value if isinstance(value, (dict, list)) else to_envelope(value) for value in vals]
+            )
+        except TypeError as error:
+            raise SandboxError(f"the worker sent a value that is none: {error}") from error
+    refuse_references(encoded)
+    return encoded
+
+
+def _exactly(vals: list[Any]) -> bytes | None:
+    """JSON of values that JSON can hold as they are; else None."""
     try:
         encoded = _list_encoder.encode(vals)
-        # A NaN becomes null without a word: more nulls than Nones betray it.
-        if encoded.count(b"null") == vals.count(None):
-            return encoded
     except (msgspec.MsgspecError, TypeError, UnicodeEncodeError, OverflowError, ValueError):
-        pass
-    try:
-        return _list_encoder.encode(
-            [value if isinstance(value, (dict, list)) else to_envelope(value) for value in vals]
-        )
-    except TypeError as error:
-        raise SandboxError(f"the worker sent a value that is none: {error}") from error
+        return None
+    # A NaN becomes null without a word: more nulls than Nones betray it.
+    return encoded if encoded.count(b"null") == vals.count(None) else None

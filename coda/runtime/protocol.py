@@ -280,7 +280,7 @@ def _spelled(data: Any) -> Any:
 
 
 def decoder_of(incoming: Any) -> msgspec.msgpack.Decoder[Any]:
-    """Gives a decoder of messages; it raises MsgspecError for what is none, extension types of msgpack too."""
+    """Gives a decoder of messages; what is none, or has extension types, raises MsgspecError."""
     return msgspec.msgpack.Decoder(incoming, ext_hook=_refuse_extension)
 
 

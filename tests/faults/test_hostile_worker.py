@@ -144,7 +144,7 @@ def folder() -> Iterator[Path]:
 
 @given(st.lists(MESSAGES, max_size=6))
 @settings(
-    max_examples=500,
+    max_examples=300,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
 )
