@@ -13,8 +13,9 @@ from typing import NamedTuple, Protocol
 import pytest
 from hypothesis import settings
 
-# A failing example prints the blob that reproduces it; a slow machine is no failure.
-settings.register_profile("coda", print_blob=True, deadline=None)
+# A failing example prints the blob that reproduces it; a slow machine is no failure. In CI the examples are
+# those of every other run, so that a change is judged by what it changed; at a desk they are new each time.
+settings.register_profile("coda", print_blob=True, deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("coda")
 
 ROOT = Path(__file__).resolve().parent.parent
