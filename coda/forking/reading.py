@@ -332,9 +332,7 @@ def bound_before(trace: Trace, names: Names, stop: int) -> dict[Scoped, Bound]:
         seq, values = part.record.seq, entry_values(part.record)
         for entry in part.record.ids:
             if (site := names.bindings.get(entry)) is not None:
-                value = next(values)
-                if seq <= stop:
-                    bindings.add(entry, site.key, value, seq - 1)
+                bindings.add(entry, site.key, next(values), seq - 1)
                 continue
             if entry in names.marks:
                 next(values)

@@ -24,6 +24,7 @@ from coda.forking.align import Shape, tokens
 from coda.log import (
     Event,
     FileRead,
+    Piece,
     Trace,
     Unknown,
 )
@@ -83,14 +84,6 @@ SKIPPED = frozenset(
     }
 )  # fmt: skip
 _META = ("type", "seq", "t", "n", "file", "line", "function", "cause")
-
-
-class Segment(NamedTuple):
-    """Events start <= seq < stop of a run stand in the file of `trace`; stop None is its end."""
-
-    trace: Trace
-    start: int
-    stop: int | None
 
 
 class Bound(NamedTuple):
@@ -169,17 +162,6 @@ class Strand:
         return self._seqs[slot] + index - self._starts[slot]
 
 
-def lineage(trace: Trace) -> list[Segment]:
-    """Gives the files that hold a run, the oldest ancestor first."""
-    segments: list[Segment] = []
-    stop: int | None = None
-    at: Trace | None = trace
-    while at is not None:
-        segments.append(Segment(at, at.first_seq, stop))
-        stop, at = at.first_seq, at.parent
-    return segments[::-1]
-
-
 def _same_file(a: Trace, b: Trace) -> bool:
     """Run ids alone prove nothing: a copy may have been changed."""
     return a.run == b.run and a.path.exists() and a.path.samefile(b.path)
@@ -188,7 +170,7 @@ def _same_file(a: Trace, b: Trace) -> bool:
 def shared_prefix(a: Trace, b: Trace) -> int:
     """Gives how many events the two runs have in common by construction: 0 unless one file serves both."""
     shared = 0
-    for left, right in zip(lineage(a), lineage(b), strict=False):
+    for left, right in zip(a.pieces(), b.pieces(), strict=False):
         if not _same_file(left.trace, right.trace):
             break
         stops = [stop for stop in (left.stop, right.stop) if stop is not None]
@@ -230,22 +212,20 @@ def parts(
         stop: first event that is not; None is the end.
         types: types of record to decode; None is all.
     """
-    for segment in lineage(trace):
-        with naming(segment.trace):
-            yield from _parts_of(segment, start, stop, types)
+    for piece in trace.pieces(0, stop):
+        with naming(piece.trace):
+            yield from _parts_of(piece, start, types)
 
 
-def _parts_of(segment: Segment, start: int, stop: int | None, types: Container[str] | None) -> Iterator[Part]:
-    end = min((at for at in (segment.stop, stop) if at is not None), default=None)
-    for placed in segment.trace.records(own=True, types=types):
+def _parts_of(piece: Piece, start: int, types: Container[str] | None) -> Iterator[Part]:
+    for placed in piece.records(types):
         record = placed.record
         if not isinstance(record, Event | Unknown) or record.seq < 0:
             continue
-        if end is not None and record.seq >= end:
-            break
         after = record.seq + getattr(record, "n", 1)
         if after > start:
-            yield Part(record, max(start, record.seq), after if end is None else min(end, after))
+            stop = after if piece.stop is None else min(piece.stop, after)
+            yield Part(record, max(start, record.seq), stop)
 
 
 def digest(value: Any) -> int:

@@ -69,8 +69,9 @@ if TYPE_CHECKING:
     from coda.log.files import Torn
     from coda.log.keys import FoundKey, Key, find_key, key_path
     from coda.log.listing import RunInfo, families, list_runs, run_info
+    from coda.log.pieces import Piece, Placed
     from coda.log.positions import Position
-    from coda.log.reader import BlockInfo, Placed, Trace, TurnInfo, open_trace
+    from coda.log.reader import BlockInfo, Trace, TurnInfo, open_trace
     from coda.log.records import CODES, SCHEMA_VERSION, Event, Header, Located, Parent, Record, Seal
     from coda.log.rendering import render
     from coda.log.resuming import resume_trace
@@ -114,7 +115,8 @@ _HOMES = {
     "LlmRequested": "events", "LlmResponded": "events", "Located": "records", "LoopWoke": "events",
     "NetConnected": "events", "NetOpened": "events",
     "NetReceived": "events", "NetSent": "events",
-    "Note": "events", "Opaque": "values", "Output": "events", "Parent": "records", "Placed": "reader",
+    "Note": "events", "Opaque": "values", "Output": "events", "Parent": "records",
+    "Piece": "pieces", "Placed": "pieces",
     "Position": "positions", "ProcessFinished": "events", "ProcessIo": "events",
     "ProcessStarted": "events", "Record": "records",
     "RecordValue": "values", "Report": "check", "RunFinished": "events", "RunInfo": "listing",
@@ -190,6 +192,7 @@ __all__ = [
     "Opaque",
     "Output",
     "Parent",
+    "Piece",
     "Placed",
     "Position",
     "ProcessFinished",

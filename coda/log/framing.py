@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coda.log.codec import decode, head_of, type_of
+from coda.log.codec import head_of
 from coda.log.events import Elided, Lines, ThreadStarted
 from coda.log.frames import FrameRows, Frames
 from coda.log.units import Units
@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 _TOLD_OF = frozenset({"lines", "elided", "thread.started", "limit.hit"})
 
 
-def frames_at(trace: Trace, offset: int) -> Frames:
+def frames_at(trace: Trace, offset: int, units: Units) -> Frames:
     """Gives the frames as they are before the record at a byte offset of a trace's own file.
+
+    Args:
+        trace: the run.
+        offset: where the pass begins.
+        units: the code units of the pass: a frame is one of its rows, and no other object's.
 
     Cost: about 0.2 microseconds for each entry of its block before it.
     """
@@ -32,21 +37,18 @@ def frames_at(trace: Trace, offset: int) -> Frames:
         return frames
     if block.table is None or not block.table.bodies:
         return frames  # a run without marks
-    walk = _Feeder(frames, Units(trace.units(seq)))
+    walk = _Feeder(frames, units)
     frames.begin_block()
-    for piece, begin, stop in trace.pieces(block.seq, seq):
-        switches = SWITCHED in piece.header.codes.values()
-        for at, raw in piece.file.lines(piece.seek(begin)):
-            kind = type_of(raw, at)
-            if kind not in _TOLD_OF:
-                continue
-            record = decode(raw, at, kind)
-            if stop is not None and getattr(record, "seq", -1) >= stop:
+    for piece in trace.pieces(block.seq, seq):
+        switches = SWITCHED in piece.trace.header.codes.values()
+        for placed in piece.records(_TOLD_OF, offset=piece.trace.seek(piece.start)):
+            record = placed.record
+            if piece.trace is trace and placed.offset >= offset:
                 break
-            if isinstance(record, Lines) and record.seq + record.n > begin:
-                walk.lines(record, stop, piece)
-            elif isinstance(record, Lines) or getattr(record, "seq", -1) < begin:
+            if getattr(record, "seq", -1) < piece.start:
                 continue
+            if isinstance(record, Lines):
+                walk.lines(record, piece.trace)
             elif isinstance(record, Elided):
                 frames.lose_all()
             elif isinstance(record, ThreadStarted) and switches:
@@ -65,15 +67,13 @@ class _Feeder:
         self.base = self.end = self.statements_end = 0
         self.rows: FrameRows | None = None
 
-    def lines(self, record: Lines, stop: int | None, trace: Trace) -> None:
-        """Takes in one record up to an event."""
+    def lines(self, record: Lines, trace: Trace) -> None:
+        """Takes in one record."""
         frames, seq = self.frames, record.seq
         self.units.verify(record, trace.header.codes, -1)
         values = iter(record.vals)
         for id in record.ids:
             if id < 0:
-                if stop is not None and seq >= stop:
-                    return
                 value = next(values)
                 if trace.header.codes[id] == SWITCHED:
                     frames.switch(value)
@@ -86,8 +86,6 @@ class _Feeder:
                 if self.rows is not None:
                     frames.binding(self.rows, id - self.statements_end, value, seq)
                 continue
-            if stop is not None and seq >= stop:
-                return
             if self.rows is not None:
                 frames.statement(self.rows, id - self.base, seq)
             seq += 1

@@ -31,6 +31,7 @@ from coda.log.events import (
 )
 from coda.log.files import LogFile, Torn
 from coda.log.framing import frames_at
+from coda.log.pieces import Piece, Placed
 from coda.log.positions import Position, parse_position
 from coda.log.records import Event, Header, Record
 from coda.log.runs import find_run, locate
@@ -41,14 +42,6 @@ from coda.log.units import StatementInfo, UnitInfo, Units, unit_from
 from coda.log.walk import Walker
 
 _MAX_PARENTS: Final = 200
-
-
-class Placed(NamedTuple):
-    """A record with its place: byte offset in its file, and its line as it is written there."""
-
-    offset: int
-    raw: bytes
-    record: Record | Unknown
 
 
 class BlockInfo(NamedTuple):
@@ -72,14 +65,6 @@ class TurnInfo(NamedTuple):
     number: int
     seq: int
     end_seq: int | None
-
-
-class Piece(NamedTuple):
-    """Events `start` to `stop` of a run, which one file holds; no stop: to its end."""
-
-    trace: Trace
-    start: int
-    stop: int | None
 
 
 def open_trace(path: str | os.PathLike[str]) -> Trace:
@@ -219,25 +204,16 @@ class Trace:
 
         Args:
             own: only this file's; False begins with the records of the parents that hold prefix
-                events. Of a `lines` record that straddles the fork only the first part counts, but it
-                is given whole.
+                events, the last `lines` record as far as it belongs to the prefix.
             types: only these; others are skipped without being decoded.
             offset: byte of this file at which to begin (own records only).
 
         Raises:
             LogError: the trace is damaged.
         """
-        if not own:
-            for trace, _, stop in self.pieces()[:-1]:
-                for placed in trace.records(types=types):
-                    seq = getattr(placed.record, "seq", -1)
-                    if stop is not None and seq >= stop:
-                        break
-                    yield placed
-        for at, raw in self.file.lines(offset):
-            kind = type_of(raw, at)
-            if types is None or kind in types:
-                yield Placed(at, raw, decode(raw, at, kind))
+        pieces = [Piece(self, self.first_seq, None)] if own else self.pieces()
+        for piece in pieces:
+            yield from piece.records(types, offset=offset if piece.trace is self else 0)
 
     def events(
         self,
@@ -273,7 +249,7 @@ class Trace:
                 walker = trace._walker(begin, types)
                 offset = trace.seek(begin)
                 if begin and (types is None or "line" in types):
-                    walker.frames = frames_at(trace, offset)
+                    walker.frames = frames_at(trace, offset, walker.units)
             else:
                 offset = 0
             walker.enter(trace.header, resume=offset > trace.file.body)
@@ -324,7 +300,7 @@ class Trace:
         start = max(start, self.first_seq)
         walker, offset = self._walker(start, types), self.seek(start)
         if start:
-            walker.frames = frames_at(self, offset)
+            walker.frames = frames_at(self, offset, walker.units)
         walker.enter(self.header, resume=offset > self.file.body)
         while True:
             alive = self.live
@@ -429,17 +405,10 @@ class Trace:
         """Streams the ids of a block in the order they ran: statements, bindings and stream codes."""
         info = self.block(block)
         self._read_structure()
-        for trace, start, stop in self.pieces(info.seq, info.end_seq):
-            for at, raw in trace.file.lines(trace.seek(start)):
-                if type_of(raw, at) != "lines":
-                    continue
-                record = decode(raw, at, "lines")
-                assert isinstance(record, Lines)
-                if record.seq + record.n <= start and record.n:
-                    continue
-                if stop is not None and record.seq >= stop:
-                    break
-                yield from self._units.cut(record, stop)
+        for piece in self.pieces(info.seq, info.end_seq):
+            for placed in piece.records({"lines"}, offset=piece.trace.seek(piece.start)):
+                if isinstance(placed.record, Lines) and placed.record.seq >= piece.start:
+                    yield from placed.record.ids
 
     def position(self, text: str) -> Position:
         """Gives the position that `N`, `N+K` or `B:S` stands for in this run.
@@ -529,16 +498,17 @@ def _events_of(
     if stop is not None and walker.types is not None:
         # Records that are passed over do not show their numbers; near the end each is looked at.
         trace.file.index()
-        edge, limit = trace.file.bounds(trace.file.segment(stop))[0], trace.file.end_of(stop)
+        edge, limit = trace.file.bounds(trace.file.segment(stop))[0], trace.file.end_of(stop + 1)
     for at, raw in trace.file.lines(offset, limit):
-        if edge is not None and stop is not None and at >= edge:
-            if head_of(raw, at).seq >= stop:
+        near = edge is not None and at >= edge
+        if stop is not None and (near or (walker.next is not None and walker.next >= stop)):
+            head = head_of(raw, at)
+            # A `lines` record that begins with the stop may begin with what was bound before it.
+            if head.seq > stop or (head.seq == stop and head.type != "lines"):
                 return
         elif prefixes is not None and raw.startswith(b'{"type":"') and not raw.startswith(prefixes):
             continue  # one comparison in C for each line that nobody asked for
-        yield from walker.walk(at, raw, start, stop if edge is None or at >= edge else None)
-        if stop is not None and walker.next is not None and walker.next >= stop:
-            return
+        yield from walker.walk(at, raw, start, stop if edge is None or near else None)
 
 
 def _last_in(

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple
 
+import msgspec
+
 from coda.errors import SchemaMismatch
 from coda.log.events import BlockStarted, Import, Lines, Unknown
 from coda.log.frames import FrameRows
@@ -198,13 +200,28 @@ class Units:
         """Gives the ids of a `lines` record that come before event `stop`; None gives all."""
         if stop is None or record.seq + record.n <= stop:
             return record.ids
-        events = 0
-        for index, id in enumerate(record.ids):
-            if id < 0 or self.is_statement(id):
-                if record.seq + events >= stop:
-                    return record.ids[:index]
-                events += 1
-        return record.ids
+        return self.split(record, stop - record.seq)[0].ids
+
+    def split(self, record: Lines, events: int) -> tuple[Lines, Lines]:
+        """Gives a `lines` record in two: so many events with what was bound by then, and the rest."""
+        seen = values = index = 0
+        for index, id in enumerate(record.ids):  # noqa: B007  used after the loop
+            is_event = id < 0 or self.is_statement(id)
+            if is_event and seen == events:
+                break
+            seen += is_event
+            values += id < 0 or not is_event
+        else:
+            index = len(record.ids)
+        first = msgspec.structs.replace(record, n=seen, ids=record.ids[:index], vals=record.vals[:values])
+        rest = msgspec.structs.replace(
+            record,
+            seq=record.seq + seen,
+            n=record.n - seen,
+            ids=record.ids[index:],
+            vals=record.vals[values:],
+        )
+        return first, rest
 
     def verify(self, record: Lines, codes: CodeTable, offset: int) -> None:
         """Checks that a `lines` record is whole: known ids, n events, one value for each that takes one.

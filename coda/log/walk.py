@@ -322,6 +322,7 @@ class Walker:
                     continue
             if stop is not None and seq + index >= stop:
                 self.next = stop
+                self._t = before + int(step * index)
                 return
             if id >= 0:
                 self._last = id

@@ -11,8 +11,6 @@ import functools
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import msgspec
-
 from coda.errors import MissingBlob, SchemaMismatch
 from coda.log import (
     BlobStore,
@@ -79,16 +77,12 @@ class Walk:
         block: int | None = None
         turn: int | None = None
         for piece in self.trace.pieces():
-            for placed in piece.trace.records(types=LINE_TYPES):
+            for placed in piece.records(LINE_TYPES):
                 record = placed.record
-                if piece.stop is not None and getattr(record, "seq", -1) >= piece.stop:
-                    break
                 if isinstance(record, BlockStarted | Import):
                     unit = unit_from(record, self.trace.blobs)
                     if unit is not None:
                         self._add(unit)
-                if isinstance(record, Lines) and piece.stop is not None:
-                    record = self._cut(record, piece.stop - record.seq)
                 if isinstance(record, Lines) and max(record.ids, default=-1) >= len(self._kinds):
                     raise SchemaMismatch(
                         f"damaged trace: the lines at event {record.seq} name a statement that no table"
@@ -100,21 +94,6 @@ class Walk:
                     yield Batch(record, block, turn)
                 elif isinstance(record, TurnStarted | BlockStarted):
                     turn = record.turn if record.turn is not None else turn
-
-    def _cut(self, record: Lines, events: int) -> Lines:
-        """Gives the part of a batch that belongs to the prefix of a fork."""
-        if record.n <= events:
-            return record
-        ids: list[int] = []
-        values = seen = 0
-        for id in record.ids:
-            is_event = id < 0 or not self._kinds[id]
-            if is_event and seen == events:
-                break
-            seen += is_event
-            values += id < 0 or not is_event
-            ids.append(id)
-        return msgspec.structs.replace(record, n=events, ids=tuple(ids), vals=record.vals[:values])
 
     def _add(self, unit: UnitInfo) -> None:
         base, end = unit.table.base, unit.table.end

@@ -95,51 +95,20 @@ def whole_run(trace: Trace, *, start: int = 0) -> Iterator[Event]:
 
     Args:
         trace: the run.
-        start: first event; a `lines` record that it lies in is given only from there.
+        start: first event; of the `lines` record that it lies in, what comes before it is left out.
     """
     units = Units(trace.units())
-    for piece, _, stop in trace.pieces():
-        codes = piece.header.codes or CODES
+    for piece in trace.pieces():
+        codes = piece.trace.header.codes or CODES
         for placed in piece.records():
             record = placed.record
             if not isinstance(record, Event) or record.seq + count_of(record) <= start:
                 continue
-            if stop is not None and record.seq >= stop:
-                # What was bound before the event at which the fork left is the parent's too.
-                if (
-                    isinstance(record, Lines)
-                    and record.seq == stop
-                    and (held := cut(record, 0, units)[0]).ids
-                ):
-                    yield held
-                break
             if isinstance(record, Lines):
                 units.verify(record, codes, placed.offset)
-                if stop is not None and record.seq + record.n > stop:
-                    record = cut(record, stop - record.seq, units)[0]
-                if record.seq < start:
-                    record = cut(record, start - record.seq, units)[1]
+                if record.seq <= start:
+                    record = units.split(record, start - record.seq)[1]
             yield record
-
-
-def cut(record: Lines, events: int, units: Units) -> tuple[Lines, Lines]:
-    """A `lines` record in two: its first so many events with what was bound on the way, and the rest."""
-    seen = values = index = 0
-    for index, ident in enumerate(record.ids):  # noqa: B007  used after the loop
-        is_event = ident < 0 or units.is_statement(ident)
-        if is_event and seen == events:
-            break
-        seen += is_event
-        values += ident < 0 or not is_event
-    else:
-        index = len(record.ids)
-    first = _part(record, record.seq, events, slice(0, index), slice(0, values))
-    rest = _part(record, record.seq + events, record.n - events, slice(index, None), slice(values, None))
-    return first, rest
-
-
-def _part(record: Lines, seq: int, n: int, ids: slice, vals: slice) -> Lines:
-    return Lines(seq=seq, t=record.t, n=n, ids=record.ids[ids], vals=record.vals[vals], block=record.block)
 
 
 def block_tapes(trace: Trace) -> Iterator[BlockTape | Event]:

@@ -56,6 +56,28 @@ def test_a_pass_from_the_middle_tells_the_same_frames(tmp_path: Path) -> None:
     assert replay(trace).faithful
 
 
+READS = dedent(
+    """
+    def size(path):
+        with open(path) as file:
+            text = file.read()
+        return len(text)
+    total = 0
+    for n in range(80):
+        total += size("given.txt")
+    """
+)
+
+
+def test_a_pass_from_the_middle_of_many_records_tells_the_same_frames(tmp_path: Path) -> None:
+    """It begins at a stretch of the file, not at the file's start."""
+    trace = open_trace(record(READS, tmp_path, files={"given.txt": "given"}))
+    whole = list(trace.events())
+    assert trace.seek(len(whole) - 10) > trace.file.body
+    for start in range(len(whole) - 10, len(whole) - 1):
+        assert trace.event(start).fields == whole[start].fields
+
+
 COUNT = "def count(n):\n    for i in range(n):\n        got = yield i\none, two = count(3), count(3)"
 
 
