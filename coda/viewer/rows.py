@@ -53,7 +53,7 @@ from coda.log import (
 )  # fmt: skip
 from coda.viewer.moments import Moment
 from coda.viewer.text import Line, Span, clean, cut, duration, shown
-from coda.viewer.timeline import BLOCK, CALL, Group
+from coda.viewer.timeline import BLOCK, CALL, SETUP, Group
 
 _WIDE = 160
 """Cells of a value or text that a row may need at most; the widget cuts further."""
@@ -113,6 +113,8 @@ def _right(group: Group, *, live: bool) -> Line:
     took = Span(duration(group.took_ns), "faint")
     if group.open:
         return (Span("running", "accent"),) if live else (Span("cut short", "warn"),)
+    if group.kind == SETUP:
+        return ()  # the row names the run, of which this is not the time
     if group.kind == BLOCK:
         good = group.outcome in (None, "ok")
         return took, Span(" ✓" if good else " ✗", "ok" if good else "error")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import re
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,9 @@ async def test_stepping_cannot_leave_the_run(program: Path, view: Open) -> None:
     async with view(program) as viewer:
         await viewer.press("home", "left", "left")
         assert viewer.seq == 0
+        assert (
+            re.search(r"\d(ns|µs|ms|s)$", viewer.cursor()) is None
+        )  # the time of setting up is not the run's
         await viewer.press("end", "right", "right")
         assert viewer.seq == viewer.screen.timeline.count
         assert "end of run" in viewer.cursor()
