@@ -72,6 +72,10 @@ class RunStarted(Event, tag="run.started", frozen=True, kw_only=True):
     """Which of the program's descriptors 0, 1 and 2 were closed."""
     path: tuple[str, ...] | None = None
     """What a program's import path begins with; null in traces of before it was recorded."""
+    options: tuple[str, ...] | None = None
+    """Options of the interpreter, one word each (`-O`, `-Xdev`); null in older traces."""
+    variables: dict[str, str] = msgspec.field(default_factory=dict)
+    """What the interpreter itself read of its environment: `PYTHON...`, `LANG`, `LC_...`."""
     limits: dict[str, float] = msgspec.field(default_factory=dict)
     """What blocks may use: `wall_s`, `cpu_s`, `memory_bytes`, `processes`, `output_bytes` ..."""
     task: str | None = None

@@ -16,7 +16,7 @@ import msgspec
 from coda.errors import UsageError
 from coda.log import RunStarted, ToolDeclared, Trace, is_own
 from coda.replay.private import PrivateCopy
-from coda.runtime import MAX_BLOB_BYTES, Configure, Engine, is_known_zone
+from coda.runtime import MAX_BLOB_BYTES, Configure, Engine, Startup, is_known_zone
 
 OBSERVED = (
     "was recorded in the caller's own process (fidelity: observed): clock, chance, environment, hash order, "
@@ -66,8 +66,9 @@ def launch(
         SandboxError: it did not start.
     """
     told = list(tools)
-    engine = _start(trace, copy, told, "returnable" if live is not None else "namespaces", live, number)
-    notes: list[str] = []
+    startup, notes = _startup(trace, trust=trust)
+    isolate = "returnable" if live is not None else "namespaces"
+    engine = _start(trace, copy, told, startup, isolate, live, number)
     if "mount" not in engine.ready.layers:
         engine.close()
         notes += engine.ready.problems
@@ -78,13 +79,25 @@ def launch(
                 f"this system does not let coda isolate a replay ({_why(notes)}); and no key of yours "
                 "vouches for this trace: say --trust to run its code without the kernel's protection"
             )
-        engine = _start(trace, copy, told, "fence", None, number)
+        engine = _start(trace, copy, told, startup, "fence", None, number)
     notes += engine.ready.problems
     notes += [f"{path}, outside of the workspace, is not there any more" for path in copy.missing]
     zone = trace.started.zone
     if zone and not is_known_zone(zone):
         notes.append(f"the time zone {zone} is not known here: it is taken for UTC")
     return Launched(engine, list(engine.ready.layers), notes)
+
+
+def _startup(trace: Trace, *, trust: bool) -> tuple[Startup | None, list[str]]:
+    """How the recorded interpreter was started, as far as that may be repeated, and notes of what may not."""
+    started = trace.started
+    if started.options is None:
+        return None, []
+    recorded = Startup(started.options, started.variables)
+    startup, left_out = recorded.restricted(trusted=trust or is_own(trace))
+    return startup, [
+        f"the interpreter is started without {word}, with which it was recorded" for word in left_out
+    ]
 
 
 def _why(notes: list[str]) -> str:
@@ -95,6 +108,7 @@ def _start(
     trace: Trace,
     copy: PrivateCopy,
     tools: list[ToolDeclared],
+    startup: Startup | None,
     isolate: str,
     live: Configure | None,
     number: int,
@@ -109,8 +123,9 @@ def _start(
         isolate=isolate,
         mounts=copy.mounts() if mounted else [],
         writable=copy.writable(mounted=mounted),
+        search=startup.search if startup is not None else None,
     )
-    return Engine(configure, hash_seed=started.hash_seed)
+    return Engine(configure, hash_seed=started.hash_seed, startup=startup)
 
 
 def _configure(trace: Trace, copy: PrivateCopy, tools: list[ToolDeclared], *, mounted: bool) -> Configure:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from coda.runtime.restoring import Restored, Restorer
     from coda.runtime.results import BlockResult, CtxChange, ErrorInfo
     from coda.runtime.sandbox import MAX_BLOB_BYTES, Sandbox
+    from coda.runtime.startup import Startup
     from coda.runtime.stopping import TIMED_OUT
     from coda.runtime.surroundings import is_known_zone
     from coda.runtime.tools import Outcome, Tool, invoke, tool
@@ -59,7 +60,8 @@ _HOMES = {
     "Prepare": "protocol", "Prepared": "protocol", "Primitives": "primitives", "Program": "program",
     "Recording": "recording", "Reply": "llm", "Request": "protocol", "Run": "protocol",
     "Restored": "restoring", "Restorer": "restoring",
-    "RunResult": "agent", "Sandbox": "sandbox", "ScriptedLLM": "llm", "Stopped": "protocol",
+    "RunResult": "agent", "Sandbox": "sandbox", "ScriptedLLM": "llm", "Startup": "startup",
+    "Stopped": "protocol",
     "Stream": "protocol", "Tool": "tools", "Workspace": "workspace", "apply": "rebuild",
     "feedback_text": "feedback", "invoke": "tools", "is_known_zone": "surroundings",
     "materialise": "rebuild", "names_after": "feedback",
@@ -105,6 +107,7 @@ __all__ = [
     "RunResult",
     "Sandbox",
     "ScriptedLLM",
+    "Startup",
     "Stopped",
     "Stream",
     "Tool",

@@ -8,20 +8,19 @@ any more (`Done.broken`) is ended before its last word is handed on.
 
 from __future__ import annotations
 
-import fcntl
 import math
 import os
 import selectors
 import signal
 import subprocess
-import sys
 import time
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from coda.errors import SandboxError
 from coda.runtime.arrivals import INTERRUPTED, Pending
+from coda.runtime.launching import Apart, launch_worker
 from coda.runtime.limits import Limits
 from coda.runtime.protocol import (
     Answer,
@@ -45,6 +44,7 @@ from coda.runtime.protocol import (
     Stopped,
     Stream,
 )  # fmt: skip
+from coda.runtime.startup import Startup, startup_here
 from coda.runtime.stopping import Stopping
 from coda.runtime.usage import out_of_memory_kills
 from coda.runtime.watching import LOOK_SECONDS, Reached, Watch
@@ -55,23 +55,8 @@ _SUCCESSOR_SECONDS = 0.1
 _SILENT_SECONDS = 5.0
 _SILENT_TIMES = 6
 _EXIT_SECONDS = 1.0
-Apart = Literal["session", "group", "none"]
 _START_SECONDS = 60.0
 _RAW_CHUNK = 1 << 16
-# No address randomisation where the system allows it: hashes of None and of types are then stable.
-_LAUNCHER = (
-    "import ctypes,os,sys\n"
-    "try: libc=ctypes.CDLL(None); libc.personality(0x0040000)\n"
-    "except Exception: pass\n"
-    "os.execv(sys.argv[1], sys.argv[1:])"
-)
-# Not by `-P -m`: `sys.flags` would tell agent code, and the children that it starts, of a safe path.
-_WORKER = (
-    "import sys\n"
-    "if not sys.flags.safe_path: del sys.path[0]\n"
-    "from runpy import run_module\n"
-    "run_module('coda.runtime.worker', run_name='__main__', alter_sys=False)"
-)
 
 HOLD = object()
 """What a boundary gives for a request that it will not answer now: the worker waits, inspectable."""
@@ -110,13 +95,20 @@ class Engine:
     Args:
         configure: what the worker is to be.
         hash_seed: its `PYTHONHASHSEED`.
+        startup: how its interpreter is started; None: as this process was.
         stdin: descriptor for its standard input; None gives it none.
         apart: in a session of its own (`session`), which keeps signals of the terminal from it; in a process
             group of its own (`group`), which keeps signals to ours from it; or with us (`none`).
     """
 
     def __init__(
-        self, configure: Configure, *, hash_seed: int, stdin: int | None = None, apart: Apart = "session"
+        self,
+        configure: Configure,
+        *,
+        hash_seed: int,
+        startup: Startup | None = None,
+        stdin: int | None = None,
+        apart: Apart = "session",
     ) -> None:
         self.configure = configure
         self.held: Request | None = None
@@ -132,7 +124,7 @@ class Engine:
         self._leaving: int | None = None
         self._silent_s = 0.0
         self._memory_kills: int | None = None
-        self._process = self._launch(hash_seed, stdin, apart)
+        self._process = self._launch(startup or startup_here(), hash_seed, stdin, apart)
         try:
             self._channel.send(configure)
             ready = self._next(None, time.monotonic() + _START_SECONDS)
@@ -150,37 +142,17 @@ class Engine:
             raise SandboxError(f"the worker did not start: {_describe(ready)}")
         self.ready = ready
 
-    def _launch(self, hash_seed: int, stdin: int | None, apart: Apart) -> subprocess.Popen[bytes]:
-        down_read, down_write = os.pipe()
-        up_read, up_write = os.pipe()
-        control_read, control_write = os.pipe()
-        _enlarge(up_write)
-        env = dict(os.environ, PYTHONHASHSEED=str(hash_seed))
-        env.pop("PYTHONSTARTUP", None)
-        command = [sys.executable, *subprocess._args_from_interpreter_flags()]  # type: ignore[attr-defined]
-        theirs = (down_read, up_write, control_read)
-        command += ["-c", _WORKER, *map(str, theirs)]
-        if sys.platform.startswith("linux"):
-            command = [sys.executable, "-I", "-S", "-c", _LAUNCHER, *command]
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL if stdin is None else stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=theirs,
-            env=env,
-            start_new_session=apart == "session",
-            process_group=0 if apart == "group" else None,
+    def _launch(
+        self, startup: Startup, hash_seed: int, stdin: int | None, apart: Apart
+    ) -> subprocess.Popen[bytes]:
+        process, read_fd, write_fd, control_fd = launch_worker(
+            startup, hash_seed=hash_seed, stdin=stdin, apart=apart
         )
-        for fd in theirs:
-            os.close(fd)
-        self._channel = Channel(up_read, down_write, FromWorker)
-        self._control = Channel(-1, control_write, FromWorker)
-        self._selector.register(up_read, selectors.EVENT_READ)
-        assert process.stdout is not None
-        assert process.stderr is not None
+        self._channel = Channel(read_fd, write_fd, FromWorker)
+        self._control = Channel(-1, control_fd, FromWorker)
+        self._selector.register(read_fd, selectors.EVENT_READ)
         for pipe, name in ((process.stdout, "stdout"), (process.stderr, "stderr")):
-            os.set_blocking(pipe.fileno(), False)
+            assert pipe is not None
             self._raw[pipe.fileno()] = name
             self._selector.register(pipe.fileno(), selectors.EVENT_READ)
         return process
@@ -588,10 +560,3 @@ def _describe(message: Any) -> str:
     if isinstance(message, Crashed):
         return message.message
     return type(message).__name__
-
-
-def _enlarge(fd: int) -> None:
-    try:
-        fcntl.fcntl(fd, 1031, 1 << 20)  # F_SETPIPE_SZ: fewer switches between the two processes
-    except OSError:
-        return

@@ -185,6 +185,8 @@ class Configure(_Message, frozen=True):
     """The time zone to be in where the environment names none (replay)."""
     umask: int | None = None
     """Mask of the modes of new files (replay)."""
+    search: list[str] | None = None
+    """Folders of `PYTHONPATH`, in place of the worker's own (replay)."""
     threads: str = "serial"
     """`serial`: one at a time, in an order that can be replayed; `real`: as the system schedules them."""
     frames: bool = False

@@ -29,17 +29,11 @@ from coda.log import (
     Event,
     ExceptionRaised,
     FileRead,
-    Header,
     LimitHit,
     RunFinished,
     RunStarted,
     SandboxStarted,
-    TraceWriter,
-    find_key,
-    key_path,
-    new_run_id,
-    run_directory,
-)  # fmt: skip
+)
 from coda.runtime.beside import Beside
 from coda.runtime.coroutines import AsyncRunner
 from coda.runtime.distrust import checked, failed
@@ -52,8 +46,10 @@ from coda.runtime.protocol import Configure, Done, Prepare, Prepared, Run
 from coda.runtime.recording import Echo, Recording
 from coda.runtime.restoring import Restorer
 from coda.runtime.results import BlockResult, CtxChange, ErrorInfo
+from coda.runtime.startup import startup_here
 from coda.runtime.surroundings import temp_of, umask_here, zone_of
 from coda.runtime.tools import Outcome, Tool, as_tools, declared_data, invoke
+from coda.runtime.traces import create_trace, own_files
 from coda.runtime.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -155,7 +151,9 @@ class Sandbox:
         self._tools: dict[str, Tool] = {tool.name: tool for tool in as_tools(tools)}
         self._runner = AsyncRunner()
         self._beside = Beside()
-        self.writer = self._open_trace(trace, runs, force, durability, on_append)
+        self.writer = create_trace(
+            self.root, trace, runs=runs, force=force, durability=durability, on_append=on_append
+        )
         self._primitives: Primitives | None = None
         if primitives and kind != "exec":
             self._primitives = Primitives(
@@ -176,34 +174,8 @@ class Sandbox:
         self._ended: str | None = None
         self._is_lost = False
 
-    def _open_trace(self, trace: Any, runs: Any, force: bool, durability: str, on_append: Any) -> TraceWriter:
-        run = new_run_id(datetime.datetime.now(datetime.UTC))
-        if trace is None:
-            folder = (run_directory(self.root) if runs is None else Path(runs)) / run
-            try:
-                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            except OSError as error:
-                raise UsageError(
-                    f"cannot make the run directory {folder}: {error.strerror}; "
-                    "name a place for the trace (-o)"
-                ) from error
-            trace = folder / "trace.jsonl"
-        return TraceWriter(
-            trace,
-            Header(run=run),
-            force=force,
-            durability="fsync" if durability == "fsync" else "write",
-            on_append=on_append,
-            key=find_key(make=True).key,
-        )
-
     def _own_files(self) -> list[Path]:
-        """The trace and what belongs to it, and the key of its seals: no part of the workspace."""
-        trace = Path(os.path.abspath(self.writer.path))
-        given = [Path(path) for path in self.program.outside] if self.program is not None else []
-        key = key_path()
-        own = [trace, trace.with_suffix(".blobs"), trace.with_suffix(".ckpt"), *([key] if key else [])]
-        return [*own, *given]
+        return own_files(self.writer.path, self.program.outside if self.program is not None else ())
 
     @property
     def tools(self) -> tuple[Tool, ...]:
@@ -252,6 +224,7 @@ class Sandbox:
         self, program: Program, *, manifest: str, task: str | None, model: str | None, line_limit: int
     ) -> RunStarted:
         """What a replay must know of this run's surroundings."""
+        startup = startup_here()
         return RunStarted(
             wall=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
             kind=self.kind,
@@ -280,6 +253,8 @@ class Sandbox:
             encoding=program.encoding,
             closed=program.closed,
             path=program.path if self.program is not None else None,
+            options=startup.options,
+            variables=startup.variables,
             fidelity="observed" if self.inprocess else "full",
             limits=self.limits.in_force(),
             task=task,

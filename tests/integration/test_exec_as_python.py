@@ -68,7 +68,7 @@ FACTS = dedent(
     if __spec__ is not None:
         print(__spec__.name, __spec__.origin, __spec__.parent, __spec__.loader is __loader__)
     print(sys.argv, sys.orig_argv[-1 - len(sys.argv[1:]):])
-    print(sys.path[0], sys.flags, sys.warnoptions)
+    print(sys.path[0], sys.flags, sys.warnoptions, sys._xoptions, sys.dont_write_bytecode)
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         print(stream.name, stream.mode, stream.encoding, stream.errors, stream.fileno(), stream.isatty())
 
@@ -111,11 +111,7 @@ def work(tmp_path: Path) -> Path:
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_a_program_sees_the_facts_of_a_plain_run(
-    arguments: tuple[str, ...], work: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # A replay is run under the variables of the interpreter that the recording had: `sys.flags` tells them.
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", ENVIRONMENT["PYTHONDONTWRITEBYTECODE"])
+def test_a_program_sees_the_facts_of_a_plain_run(arguments: tuple[str, ...], work: Path) -> None:
     plain, recorded = both(work.parent, *arguments)
     assert plain.status == 1
     assert "ValueError: the end" in plain.err
@@ -149,6 +145,44 @@ def test_a_program_of_standard_input(work: Path) -> None:
 def test_variables_of_the_interpreter_count(env: dict[str, str], work: Path) -> None:
     plain, recorded = both(work.parent, "prog.py", env=env)
     assert recorded == plain
+    # Replayed by an interpreter that has none of them.
+    verdict = replay(work.parent / "t.jsonl")
+    assert verdict.diverged is None, verdict.diverged
+
+
+OPTIONS = ("-OBb", "-W", "error", "-Wignore::ResourceWarning", "-X", "int_max_str_digits=640", "-Xdev", "-u")
+
+
+def test_options_and_import_path_of_the_interpreter_are_those_of_the_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("work", "first", "second", "temp"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "first" / "helper.py").write_text("NAME = 'the first'\n")
+    (tmp_path / "work" / "prog.py").write_text(
+        "import sys, helper\n"
+        "print(sys.flags, sys.warnoptions, sys._xoptions, sys.dont_write_bytecode, __debug__)\n"
+        "print(helper.NAME, sys.path, sys.getfilesystemencoding(), sys.stdout.encoding)\n"
+    )
+    search = f"{ROOT}:../first:{tmp_path / 'missing'}"
+    env = {"PYTHONPATH": search, "PYTHONDONTWRITEBYTECODE": "", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+    env["TMPDIR"] = str(
+        tmp_path / "temp"
+    )  # what lies in the folder for temporary files is not there on a replay
+    plain = run((sys.executable, *OPTIONS, "prog.py"), tmp_path / "work", env=env)
+    recorded = run((sys.executable, *OPTIONS, *CODA[1:], "prog.py"), tmp_path / "work", env=env)
+    assert "the first" in plain.out
+    assert recorded == plain
+    started = open_trace(tmp_path / "t.jsonl").started
+    assert started.options is not None
+    assert started.options[:5] == ("-O", "-B", "-b", "-Werror", "-Wignore::ResourceWarning")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "second"))
+    monkeypatch.setenv("PYTHONWARNINGS", "default")
+    monkeypatch.setenv("PYTHONOPTIMIZE", "2")
+    (tmp_path / "second" / "helper.py").write_text("NAME = 'the second'\n")
+    verdict = replay(tmp_path / "t.jsonl")
+    assert verdict.diverged is None, verdict.diverged
+    assert not [note for note in verdict.notes if "interpreter" in note]
 
 
 @pytest.mark.parametrize("closed", [0, 1, 2])

@@ -28,6 +28,7 @@ from coda.runtime.protocol import (
     Run,
     ToWorker,
 )  # fmt: skip
+from coda.runtime.startup import folders_of
 from coda.runtime.worker.audit import Audit
 from coda.runtime.worker.baton import Baton
 from coda.runtime.worker.blocks import Blocks
@@ -41,7 +42,7 @@ from coda.runtime.worker.interrupts import Interrupts
 from coda.runtime.worker.isolation import Isolation, fence, isolate
 from coda.runtime.worker.loop import Loops
 from coda.runtime.worker.main_module import new_main_module
-from coda.runtime.worker.modules import AgentFinder
+from coda.runtime.worker.modules import PACKAGE_FOLDER, AgentFinder, write_no_bytecode
 from coda.runtime.worker.names import Ctx, Stub, describe_exception, note_mutations
 from coda.runtime.worker.ownership import Finder, Ownership
 from coda.runtime.worker.processes import Processes
@@ -148,6 +149,7 @@ class Worker:
 
     def _install(self, replaying: bool) -> None:
         config = self.config
+        own = folders_of(os.environ)
         gc.disable()
         if not config.observed:
             self._stand_in()
@@ -171,10 +173,10 @@ class Worker:
         self._stdin = stdin
         if not config.observed:
             self._find_modules()
-        sys.dont_write_bytecode = True
+        write_no_bytecode()
         sys.argv = list(config.argv)
         sys.orig_argv = _command_line(config)
-        sys.path[:0] = config.path
+        sys.path[:] = _search_path(config, own)
         self._limit_memory()
         self.interrupts.start()
         self.audit.install()
@@ -336,6 +338,14 @@ def _isolated(config: Configure) -> tuple[Isolation, WayBack | None]:
 def _recorded_clock() -> float:
     # Looked up when it is asked: what the module holds now is not the shim yet.
     return time.monotonic()
+
+
+def _search_path(config: Configure, own: list[str]) -> list[str]:
+    """`sys.path` of the program; `own` are the folders of this process's `PYTHONPATH`."""
+    if config.search is None:
+        return [*config.path, *sys.path]
+    ours = {*own, *config.search} - ({PACKAGE_FOLDER} - set(config.search))
+    return [*config.path, *config.search, *(entry for entry in sys.path if entry not in ours)]
 
 
 def _command_line(config: Configure) -> list[str]:

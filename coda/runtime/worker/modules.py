@@ -18,17 +18,27 @@ _SKIPPED = ("site-packages", "dist-packages", "node_modules", ".git", ".venv")
 
 
 _PREFIXES = tuple({os.path.realpath(path) for path in (sys.prefix, sys.base_prefix, sys.exec_prefix)})
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PACKAGE_FOLDER = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+"""Where coda itself is imported from."""
 
 
 def is_library(folder: str, *workspaces: str) -> bool:
     """Whether a folder is an environment's, or an installation's, and not a workspace's."""
-    for prefix in (*_PREFIXES, _PACKAGE):
+    for prefix in (*_PREFIXES, PACKAGE_FOLDER):
         inside = folder == prefix or folder.startswith(prefix + os.sep)
         # A workspace may lie inside a prefix, a prefix inside a workspace is no part of it.
         if inside and not any(top.startswith(prefix + os.sep) for top in workspaces):
             return True
     return any(part in _SKIPPED for part in folder.split(os.sep))
+
+
+def write_no_bytecode() -> None:
+    """Lets no import write bytecode; what agent code reads in `sys.dont_write_bytecode` stays as it is."""
+    SourceFileLoader._cache_bytecode = _keep_nothing  # type: ignore[attr-defined]
+
+
+def _keep_nothing(_self: Any, _source_path: str, _cache_path: str, _data: bytes) -> None:
+    """In place of the method that writes a `.pyc`."""
 
 
 class AgentLoader(SourceFileLoader):
