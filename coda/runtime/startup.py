@@ -2,7 +2,7 @@
 
 Guarantee: a worker is started as the interpreter that coda itself runs in, or as the log says of a recorded
 one, so that `sys.flags`, `sys.warnoptions`, the encodings and what follows from them are the same. Where code
-is found is not a trace's to say: nothing is taken of a log that would load a file before a worker is isolated.
+is found is not a trace's to say: nothing of a log makes a worker load a file before it is isolated.
 
 `-E` and `-I` would keep a worker from its hash seed: it is started without any `PYTHON` variable instead, and
 for `-I` with `-s -P`.

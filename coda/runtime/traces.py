@@ -1,7 +1,7 @@
 """Where a new trace is written, and which files are coda's own.
 
-Guarantee: nothing that exists is replaced unless that was said; a trace, its contents and the key of its seals
-are never taken for a part of the workspace.
+Guarantee: nothing that exists is replaced unless that was said; a trace, its contents and its seals' key are
+never taken for a part of the workspace.
 """
 
 from __future__ import annotations
