@@ -90,7 +90,15 @@ if TYPE_CHECKING:
     from coda.log.suspending import GENERATORS
     from coda.log.tables import MARKS, Binding, Body, Statement, Table
     from coda.log.traceevent import Stored, TraceEvent
-    from coda.log.units import StatementInfo, UnitInfo, Units, entry_values, unit_covering, unit_from
+    from coda.log.units import (
+        StatementInfo,
+        UnitInfo,
+        Units,
+        entry_values,
+        times_in,
+        unit_covering,
+        unit_from,
+    )  # fmt: skip
     from coda.log.values import (
         BlobRef,
         Opaque,
@@ -137,7 +145,7 @@ _HOMES = {
     "open_trace": "reader", "render": "rendering", "resume_trace": "resuming",
     "run_directory": "runs", "run_info": "listing",
     "sanitise": "display", "summarise": "values", "tag_of": "events", "to_envelope": "values",
-    "type_name": "values", "unit_covering": "units", "unit_from": "units",
+    "times_in": "units", "type_name": "values", "unit_covering": "units", "unit_from": "units",
     "FoundKey": "keys", "Key": "keys", "families": "listing", "find_key": "keys", "is_own": "seals",
     "key_path": "keys",
 }  # fmt: skip
@@ -264,6 +272,7 @@ __all__ = [
     "sanitise",
     "summarise",
     "tag_of",
+    "times_in",
     "to_envelope",
     "type_name",
     "unit_covering",

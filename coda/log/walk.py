@@ -35,7 +35,7 @@ from coda.log.units import CodeTable, UnitInfo, Units, unit_from
 
 _CONTEXT: Final = frozenset({"block.started", "block.finished", "turn.started", "turn.finished", "import"})
 _BATCHED: Final = frozenset(kind for kind, _ in CODES.values())
-_KEEP_BYTES: Final = 4096
+_KEEP_BYTES: Final = 1 << 20
 _KEEP_LINES: Final = 64
 _IDS: Final = b'"ids":['
 SWITCHED: Final = ("thread.switched", "thread")
@@ -99,7 +99,8 @@ class Walker:
         self._fetch = fetch
         self._look_back = look_back
         self._last: int | None = None
-        self._passed: list[tuple[int, bytes]] = []
+        self._passed: list[tuple[int, bytes, int | None]] = []
+        self._passed_bytes = 0
         self._before: tuple[int, bytes] | None = None
         self._t = 0
         self.frames = Frames()
@@ -180,12 +181,10 @@ class Walker:
     def _pass(self, offset: int, raw: bytes, kind: str, stop: int | None) -> None:
         """Passes over a record that was not asked for, keeping what later events may need of it."""
         if kind == "lines":
-            if len(raw) > _KEEP_BYTES or stop is not None:
-                self._learn(decode(raw, offset, kind), stop)
-            else:
-                self._passed.append((offset, raw))
-                if len(self._passed) > _KEEP_LINES:
-                    self._place()
+            self._passed.append((offset, raw, stop))
+            self._passed_bytes += len(raw)
+            if len(self._passed) > _KEEP_LINES or self._passed_bytes > _KEEP_BYTES:
+                self._place()
         elif kind in _CONTEXT:
             record = decode(raw, offset, kind)
             self._enter_record(record)
@@ -193,21 +192,25 @@ class Walker:
         if kind not in ("header", "seal"):
             self._before = (offset, raw)
 
-    def _learn(self, record: Record | Unknown, stop: int | None = None) -> bool:
+    def _drop_passed(self) -> None:
+        self._passed.clear()
+        self._passed_bytes = 0
+
+    def _learn(self, record: Record | Unknown, stop: int | None) -> bool:
         """Takes the last statement before `stop` from a `lines` record; tells whether it had one."""
         last = self.units.last_statement(self.units.cut(record, stop)) if isinstance(record, Lines) else None
         if last is not None:
             self._last = last
             self._look_back = None
-            self._passed.clear()
+            self._drop_passed()
         return last is not None
 
     def _place(self) -> Place | None:
         """Where agent code is now; None outside of blocks and before the first statement."""
-        for offset, raw in reversed(self._passed):
-            if self._learn(decode(raw, offset, "lines")):
+        for offset, raw, stop in reversed(self._passed):
+            if self._learn(decode(raw, offset, "lines"), stop):
                 break
-        self._passed.clear()
+        self._drop_passed()
         if self._last is None and self._look_back is not None:
             ask, self._look_back = self._look_back, None
             self._last = ask()
@@ -240,7 +243,7 @@ class Walker:
     def _forget(self) -> None:
         self._last = None
         self._look_back = None
-        self._passed.clear()
+        self._drop_passed()
 
     def _take_stored(self) -> tuple[Stored, ...]:
         if not self._stored:
@@ -352,7 +355,7 @@ class Walker:
                     record, id, name, value, self._take_stored(), 1, place.unit if place else None, None,
                     units, self._frame_at(place.unit.file, place.function) if place else None,
                 )  # fmt: skip
-        self._passed.clear()
+        self._drop_passed()
 
     def _time_before(self, record: Lines) -> int:
         """When the record before ended, never after this one."""

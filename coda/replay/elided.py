@@ -82,7 +82,7 @@ class _Listener:
 def _wanted(trace: Trace, position: Position) -> _Wanted | None:
     """The statement that a position names, when it was only counted."""
     block = trace.block_of(position.seq)
-    if block is None:
+    if block is None or next(trace.records(own=False, types={"elided"}), None) is None:
         return None
     for tape in block_tapes(trace):
         if isinstance(tape, BlockTape) and tape.started.block == block.number:

@@ -2,19 +2,20 @@
 
 Guarantee: chunks need not align: only the sequence of statements, the sequence of values and, at each
 place among the statements, the text written there must be equal. The first difference is named by the
-recorded event. Runs of equal chunks are compared at C speed.
+recorded event. What is equal as it stands passes at C speed (`lockstep`); the rest is looked at closely.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from typing import Any, NamedTuple
 
 from coda.errors import Diverged
-from coda.log import CODES, Elided, Lines, Units, render
+from coda.log import CODES, Elided, Lines, Units, render, times_in
 from coda.replay.compare import Matcher
-from coda.replay.tape import GC_CODE, OUTPUT_CODES
+from coda.replay.lockstep import Lockstep
+from coda.replay.tape import GC_CODE, OUTPUT_CODES, has_codes
 from coda.runtime import LOWEST_CODE
 
 _PIECE = 1 << 12
@@ -27,6 +28,8 @@ class _Text(NamedTuple):
     code: int
     text: Any
     seq: int
+    entries: int = 1
+    """In how many pieces it came."""
 
 
 class _Chunk(NamedTuple):
@@ -54,7 +57,7 @@ class _Side:
         ids: list[int],
         vals: list[Any],
         seq: int,
-        bindings_in: Callable[[list[int]], list[int]],
+        bindings_in: Callable[[Sequence[int]], list[int]],
         marks: Container[int],
     ) -> list[int]:
         """Takes a chunk in; output is set aside with its place. Gives the ids without output and marks.
@@ -97,6 +100,12 @@ class _Side:
                 number += ident not in takes_value
         return kept
 
+    def take_early(self) -> list[Any]:
+        """Gives up the values whose entries are yet to come."""
+        early = list(self._pending)
+        self._pending.clear()
+        return early
+
     def _add_text(self, new: _Text) -> None:
         if self.texts:
             last = self.texts[-1]
@@ -105,7 +114,7 @@ class _Side:
                 and isinstance(last.text, str)
                 and isinstance(new.text, str)
             ):
-                self.texts[-1] = last._replace(text=last.text + new.text)
+                self.texts[-1] = last._replace(text=last.text + new.text, entries=last.entries + 1)
                 return
         self.texts.append(new)
 
@@ -132,6 +141,9 @@ class PathMatcher:
         self._counted: Counter[int] = Counter()
         self._binding_cache: dict[int, bool] = {}
         self._marks: set[int] = set()
+        self._together = Lockstep(self._passed)
+        self._is_apart = not compare_lines
+        """Whether the two sides are looked at closely: they were not the same entry for entry."""
         self.lines = self.values = self.outputs = 0
         self.seq = -1
 
@@ -141,6 +153,7 @@ class PathMatcher:
         """Adds what was recorded next."""
         self.seq = record.seq
         if isinstance(record, Elided):
+            self._part()
             if self._wanted is None:
                 self._wanted = Counter()
                 for chunk in self._recorded:
@@ -153,8 +166,14 @@ class PathMatcher:
             self._there.total += record.n
             self.lines += record.n
             return
+        self.lines += len(record.ids) - len(record.vals)
+        if self._is_apart:
+            self._expect_apart(record)
+        else:
+            self._together.expect(record)
+
+    def _expect_apart(self, record: Lines) -> None:
         ids = list(record.ids)
-        self.lines += len(ids) - len(record.vals)
         kept = self._there.add(ids, list(record.vals), record.seq, self._bindings_in, self._marks)
         if self._wanted is not None:
             self._wanted.update(kept)
@@ -163,6 +182,12 @@ class PathMatcher:
 
     def happened(self, ids: list[int], vals: list[Any]) -> None:
         """Adds what the replay did next."""
+        if self._is_apart:
+            self._happened_apart(ids, vals)
+        else:
+            self._together.happened(ids, vals)
+
+    def _happened_apart(self, ids: list[int], vals: list[Any]) -> None:
         if not self._compare_lines:
             bindings = set(self._bindings_in(ids))
             ids = [ident for ident in ids if ident < 0 and ident != GC_CODE and ident not in bindings]
@@ -172,7 +197,32 @@ class PathMatcher:
         else:
             self._waiting.extend(kept)
 
-    def _bindings_in(self, ids: list[int]) -> list[int]:
+    def _passed(self, record: Lines) -> None:
+        """Counts what a record holds that the replay has passed whole."""
+        if not record.vals:
+            return
+        marks = self._marks.intersection(self._bindings_in(record.ids))
+        outputs = times_in(record.ids, OUTPUT_CODES) if has_codes(record) else 0
+        self.outputs += outputs
+        self.values += len(record.vals) - outputs - times_in(record.ids, marks)
+
+    def _part(self) -> None:
+        """Goes on by looking closely, from the last record that both sides had passed whole."""
+        if self._is_apart:
+            return
+        self._is_apart = True
+        together, self._together = self._together, Lockstep(self._passed)
+        for record in together.records:
+            self._expect_apart(record)
+        self._happened_apart(together.ids, together.vals)
+
+    def _join(self) -> None:
+        """Both sides have come to the same place: what follows may be the same entry for entry."""
+        if self._compare_lines:
+            self._is_apart = False
+            self._together.happened([], self._here.take_early())
+
+    def _bindings_in(self, ids: Sequence[int]) -> list[int]:
         """Which of the ids are bindings."""
         cache = self._binding_cache
         found = []
@@ -193,6 +243,8 @@ class PathMatcher:
 
     def needs_more(self) -> bool:
         """True while the replay has done more than was recorded so far."""
+        if not self._is_apart:
+            return self._together.lead > 0
         return self._wanted is None and len(self._waiting) > self._left()
 
     def _left(self) -> int:
@@ -200,6 +252,10 @@ class PathMatcher:
 
     def advance(self) -> None:
         """Compares as much as both sides have. Raises Diverged at the first difference."""
+        if not self._is_apart:
+            if self._together.advance():
+                return
+            self._part()
         if self._wanted is not None:
             return
         done = 0
@@ -221,12 +277,17 @@ class PathMatcher:
 
     def exceeds(self) -> bool:
         """True when the replay has done more than was recorded so far."""
+        if not self._is_apart:
+            if not self.needs_more():
+                return False
+            self._part()
         if self._wanted is not None:
             return self._counted.total() > self._wanted.total()
         return self.needs_more()
 
     def next_seq(self) -> int | None:
         """Number of the first recorded event here that the replay has not come to; None: none is left."""
+        self._look_closely()
         left = [self._seq_of(self._recorded[0], self._offset)] if self._recorded else []
         if len(self._there.texts) > len(self._here.texts):
             left.append(self._there.texts[len(self._here.texts)].seq)
@@ -234,7 +295,14 @@ class PathMatcher:
 
     def is_level(self) -> bool:
         """True when the replay has done exactly the statements that were recorded so far."""
+        if not self._is_apart and self._together.is_level:
+            return True
+        self._look_closely()
         return not self._recorded and not self._waiting and self._wanted is None
+
+    def _look_closely(self) -> None:
+        self._part()
+        self.advance()
 
     def settle(self, *, at: int, what: str) -> None:
         """At an effect or the block's end both sides must have come to the same place.
@@ -243,6 +311,9 @@ class PathMatcher:
             Diverged: one did more statements, other values or other output than the other.
         """
         self.advance()
+        if not self._is_apart and self._together.is_level:
+            return
+        self._look_closely()
         placed = self._wanted is None
         if self._wanted is not None:
             if self._wanted != self._counted:
@@ -263,6 +334,7 @@ class PathMatcher:
             self._settle_texts(at)
         else:
             self._settle_unplaced_texts(at)
+        self._join()
 
     def _settle_values(self, at: int) -> None:
         there, here = self._there.vals, self._here.vals
@@ -283,7 +355,7 @@ class PathMatcher:
                 raise _diverged(
                     recorded.seq, f"output {render(recorded.text)}", f"output {render(replayed.text)}"
                 )
-            self.outputs += 1
+            self.outputs += recorded.entries
         if there:
             raise _diverged(there[0].seq, f"output {render(there[0].text)}", "no output")
         if here:
@@ -296,7 +368,7 @@ class PathMatcher:
             replayed = "".join(str(text.text) for text in self._here.texts if text.code == code)
             if not self._matcher.same(recorded, replayed):
                 raise _diverged(at, f"output {render(recorded)} before it", f"output {render(replayed)}")
-        self.outputs += len(self._there.texts)
+        self.outputs += sum(text.entries for text in self._there.texts)
         self._there.texts.clear()
         self._here.texts.clear()
         self._there.total = self._here.total

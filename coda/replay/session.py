@@ -38,8 +38,8 @@ from coda.replay.tape import (
     BlockMap,
     BlockTape,
     Stop,
+    Tapes,
     actions_of,
-    block_tapes,
     count_of,
     feed_of,
     interruption_of,
@@ -121,7 +121,8 @@ class Session:
         self._asked: int | None = None
         self.flags = 0
         self._watched: tuple[list[int], bool] = ([], False)
-        self._tapes: Iterator[BlockTape | Event] = block_tapes(trace)
+        self._all_tapes = Tapes(trace)
+        self._tapes: Iterator[BlockTape | Event] = iter(self._all_tapes)
         self.last_block = _last_block(trace)
         try:
             self.engine = self._start()
@@ -332,7 +333,7 @@ class Session:
         watched: set[int] = set()
         count = self._count_to is not None
         past = False
-        for tape in block_tapes(self.trace):
+        for tape in self._all_tapes:
             if not isinstance(tape, BlockTape):
                 continue
             if past and not onward:

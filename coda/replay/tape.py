@@ -6,8 +6,10 @@ fork cut in two only as far as it counts. One block is in memory at a time.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
+from itertools import count
 from typing import NamedTuple
 
 from coda.errors import UsageError
@@ -29,6 +31,8 @@ from coda.log import (
     tag_of,
 )  # fmt: skip
 
+# Taken apart, a log is up to ten times as large as its text.
+_KEPT_BYTES = 4 << 20
 GC_CODE = -16
 OUTPUT_CODES = (-1, -2)
 ENV_CODE = -14
@@ -90,6 +94,11 @@ def count_of(record: Event) -> int:
     return record.n if isinstance(record, (Lines, Elided)) else 1
 
 
+def has_codes(record: Event) -> bool:
+    """Whether a verified record holds stream codes, which are events and take a value each."""
+    return isinstance(record, Lines) and record.n + len(record.vals) > len(record.ids)
+
+
 def whole_run(trace: Trace, *, start: int = 0) -> Iterator[Event]:
     """All records with events of a run, in order, cut where a fork left its parent.
 
@@ -109,6 +118,31 @@ def whole_run(trace: Trace, *, start: int = 0) -> Iterator[Event]:
                 if record.seq <= start:
                     record = units.split(record, start - record.seq)[1]
             yield record
+
+
+class Tapes:
+    """The blocks of a run, as often as they are gone through: `block_tapes`, read once if the log is small.
+
+    Args:
+        trace: the run.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._keeps = sum(os.path.getsize(piece.trace.path) for piece in trace.pieces()) <= _KEPT_BYTES
+        self._kept: list[BlockTape | Event] = []
+        self._rest = block_tapes(trace)
+
+    def __iter__(self) -> Iterator[BlockTape | Event]:
+        if not self._keeps:
+            yield from block_tapes(self._trace)
+            return
+        for at in count():
+            if at == len(self._kept):
+                if (tape := next(self._rest, None)) is None:
+                    return
+                self._kept.append(tape)
+            yield self._kept[at]
 
 
 def block_tapes(trace: Trace) -> Iterator[BlockTape | Event]:
@@ -270,7 +304,7 @@ def feed_of(tape: BlockTape, units: Units) -> list[tuple[int, object]]:
     """The recorded answers of a block's coded observations, in order."""
     feed: list[tuple[int, object]] = []
     for item in tape.items:
-        if not isinstance(item, Lines) or not item.ids or min(item.ids) >= 0:
+        if not isinstance(item, Lines) or not has_codes(item):
             continue
         values = iter(item.vals)
         bindings = {ident for ident in set(item.ids) if ident >= 0 and not units.is_statement(ident)}
@@ -298,7 +332,7 @@ def actions_of(tape: BlockTape) -> dict[int, list[tuple[int, str]]]:
 
 
 def _places_of(tape: BlockTape, code: int) -> dict[int, list[int]]:
-    if not any(isinstance(item, Lines) and code in item.ids for item in tape.items):
+    if not any(has_codes(item) and isinstance(item, Lines) and code in item.ids for item in tape.items):
         return {}
     found: dict[int, list[int]] = {}
     counts: Counter[int] = Counter()

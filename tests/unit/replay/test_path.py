@@ -120,6 +120,57 @@ def test_another_statement_is_named_exactly(
     assert caught.value.facts["seq"] == seq_of(stream, index)
 
 
+@given(st.lists(STREAM, min_size=1, max_size=4), CUTS, CUTS, st.data())
+def test_output_may_come_in_other_pieces(
+    stretches: list[list[Entry]], there: list[int], here: list[int], data: st.DataObject
+) -> None:
+    """Whatever both sides were looked at closely for, they are compared to the last entry behind it."""
+    path = matcher()
+    for stream in stretches:
+        end = expect(path, stream, there)
+        happen(path, [piece for each in stream for piece in in_pieces(each)], here)
+        path.settle(at=end, what="an effect")
+    every = [each for stream in stretches for each in stream]
+    assert path.outputs == sum(each.ident in (-1, -2) for each in every)
+    assert path.values == sum(each.ident >= 4 or each.ident == CLOCK for each in every)
+    last = Entry(data.draw(st.sampled_from([0, 1, 2, 3])))
+    end = expect(path, [last], [])
+    with pytest.raises(Diverged) as caught:
+        _both(path, [Entry((last.ident + 1) % 4)], [], end)
+    assert caught.value.facts["seq"] == FIRST
+
+
+def in_pieces(entry: Entry) -> list[Entry]:
+    """Output as two writes of one statement, where it is long enough; what else there is as it stands."""
+    if entry.ident not in (-1, -2) or len(entry.value) < 3:
+        return [entry]
+    return [entry._replace(value=entry.value[:2]), entry._replace(value=entry.value[2:])]
+
+
+@pytest.mark.parametrize("other", [True, 1.0, "1", None, [1]])
+def test_a_value_of_another_type_is_another_value(other: object) -> None:
+    path = matcher()
+    end = expect(path, [Entry(0), Entry(4, 1)], [])
+    with pytest.raises(Diverged):
+        _both(path, [Entry(0), Entry(4, other)], [], end)
+
+
+def test_marks_of_frames_are_no_values_and_may_be_numbered_otherwise() -> None:
+    """The number of a frame that is suspended is its own affair; that it was is compared by what runs."""
+    table = analyse(ast.parse("def f():\n    yield 1\nfor x in f(): pass\n"), base=0, frames=True).table
+    names = {
+        binding.name: table.base + len(table.statements) + at for at, binding in enumerate(table.bindings)
+    }
+    resume, left = names["<resume>"], names["<exit>"]
+    units = Units([UnitInfo(table, "x.py", first_line=1, block=1, source="")])
+    for number in (1, 7):
+        path = PathMatcher(units, Matcher(), compare_lines=True)
+        path.expect(Lines(n=2, ids=(0, resume, 1, left), vals=(1, 1), seq=FIRST))
+        path.happened([0, resume, 1, left], [number, number])
+        path.settle(at=FIRST + 2, what="the end")
+        assert (path.lines, path.values) == (2, 0)
+
+
 @given(STREAM, CUTS, CUTS, st.data())
 def test_other_values_and_output_are_found(
     stream: list[Entry], there: list[int], here: list[int], data: st.DataObject
