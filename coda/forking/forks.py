@@ -54,7 +54,7 @@ from coda.log import (
     run_directory,
     to_envelope,
 )  # fmt: skip
-from coda.replay import Exchanges, Session, counted, whole_run
+from coda.replay import Exchanges, Session, counted, show_listed, whole_run
 from coda.runtime import (
     Done,
     FileAccess,
@@ -301,6 +301,7 @@ class _Fork:
 
     def _arrange(self, result: Any, assume: bool) -> None:
         session = self.session
+        show_listed(session.copy, self.parent, self.first_seq)
         workspace = Workspace(session.copy.folder, blobs=self.writer.blobs)
         primitives = Primitives(session.copy.folder, env={}, on_file=self._note_file)
         self._performed: dict[str, Tool] = {

@@ -65,8 +65,11 @@ class ForkBoundary:
 
     def observe(self, message: Observe) -> None:
         """Records an observation."""
-        if message.kind == "file.read" and message.data.get("path") in self.unknown():
-            raise Frontier(f"the fork reads {message.data['path']}, whose content the parent never read")
+        path = str(message.data.get("path"))
+        if message.kind == "file.read" and self._is_unknown(path):
+            raise Frontier(f"the fork reads {path}, whose content the parent never read")
+        if message.kind == "file.listed" and self._copy.hides(path):
+            raise Frontier(f"the fork lists {path}, which the parent never did")
         self.recording.observe(Observe(message.kind, message.data, -1))
 
     def raw_output(self, stream: str, data: bytes) -> None:
@@ -99,9 +102,12 @@ class ForkBoundary:
         """Files of the private copy whose content is not known: not in the log, and not written since."""
         return frozenset(self._copy.placeholders - self.recording.written.keys() - self._answered_writes)
 
+    def _is_unknown(self, path: str) -> bool:
+        return path in self.unknown() or self._copy.hides(path)
+
     def _read(self, data: dict[str, Any]) -> dict[str, Any]:
         """A read that was held back: its content comes from the private copy."""
-        if data["path"] in self.unknown():
+        if self._is_unknown(data["path"]):
             raise Frontier(f"the fork reads {data['path']}, whose content the parent never read")
         content = self._copy.content(str(data["path"]))
         data.pop("quiet", None)

@@ -23,6 +23,7 @@ from coda.forking.strands import (
     Vocabulary,
     digest,
     naming,
+    observed,
     parts,
     step_of,
 )
@@ -216,7 +217,7 @@ class Side:
             self.say(name, value)
             if not self.scope.lines:
                 return  # its pieces are those of the buffer, not of the program
-        strand.add(seq, self._number(kind, name, [name]), digest([value]))
+        strand.add(seq, self._number(kind, name, [name]), digest([observed(value)]))
 
     def say(self, stream: str, text: Any) -> None:
         """Keeps text that was printed, up to a limit."""

@@ -11,6 +11,7 @@ Memory: twelve bytes for an event; a trace is read once, record by record.
 from __future__ import annotations
 
 import re
+import stat
 from array import array
 from bisect import bisect_right
 from collections.abc import Container, Iterator
@@ -235,6 +236,17 @@ def digest(value: Any) -> int:
     """
     data = _encode(value)
     return hash(_ADDRESS_BYTES.sub(b" at 0x>", data) if b" at 0x" in data else data)
+
+
+def observed(value: Any) -> Any:
+    """Gives what counts of an observation: of what `os.stat` answered, the kind of file and a file's size.
+
+    Inodes, devices and times are those of one disk and one moment: no other run can have them.
+    """
+    match value:
+        case [str(name), {"stat": [int(mode), _, _, _, _, _, size, *_]}]:
+            return [name, stat.S_IFMT(mode), size if stat.S_ISREG(mode) else None]
+    return value
 
 
 def without_addresses(text: str) -> str:

@@ -5,6 +5,7 @@ from coda.replay.children import POPEN, Exchanges
 from coda.replay.compare import Matcher
 from coda.replay.health import Health, examine
 from coda.replay.library import Agent, Sandbox
+from coda.replay.listed import show_listed
 from coda.replay.private import PrivateCopy
 from coda.replay.restoring import ReplayRestorer
 from coda.replay.session import Session, counted
@@ -44,6 +45,7 @@ __all__ = [
     "feed_of",
     "is_workers",
     "replay",
+    "show_listed",
     "state_at",
     "triggers_of",
     "whole_run",

@@ -29,7 +29,7 @@ from coda.log import (
     Import,
     Trace,
 )
-from coda.runtime import Change, Manifest, Mount, apply, materialise
+from coda.runtime import Change, Manifest, Mount, apply, left_out, materialise
 
 
 class PrivateCopy:
@@ -46,6 +46,8 @@ class PrivateCopy:
         self.missing: list[str] = []
         self.placeholders: set[str] = set()
         """Files whose content is not in the log: only their size and time are right."""
+        self.unlisted: set[str] = set()
+        """Folders of which nothing is known but that they are there."""
         self._modes: dict[str, int] = {}
         self.outside: dict[str, str] = {}
         self._plan: list[Mount] | None = None
@@ -73,6 +75,7 @@ class PrivateCopy:
         }
         self.placeholders = set(materialise(manifest, known, self.folder, blobs=self._blobs))
         self._modes = {path: entry.mode for path, entry in manifest.entries.items()}
+        self.unlisted = left_out(manifest)
         for path in self.placeholders:
             os.chmod(self.folder / path, 0)  # nobody may take what is not known for content
         for path, blob in known.items():
@@ -132,6 +135,18 @@ class PrivateCopy:
             return self._place(path).read_bytes()
         except OSError:
             return None
+
+    def holds_folder(self, path: str) -> bool:
+        """Whether there is such a folder in the copy, and no link leads out of it."""
+        place = os.path.realpath(self.folder / path)
+        return os.path.isdir(place) and (place + os.sep).startswith(os.path.realpath(self.folder) + os.sep)
+
+    def hides(self, path: str) -> bool:
+        """Whether there may have been something at a path of which the copy knows nothing."""
+        if path in self.unlisted:
+            return True
+        above = any(str(folder) in self.unlisted for folder in Path(path).parents)
+        return above and not os.path.lexists(self.folder / path)
 
     def digest(self, path: str) -> str | None:
         """SHA-256 of a file of the copy."""

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from coda.runtime.stopping import TIMED_OUT
     from coda.runtime.surroundings import is_known_zone
     from coda.runtime.tools import Outcome, Tool, invoke, tool
-    from coda.runtime.workspace import Workspace
+    from coda.runtime.workspace import Workspace, left_out
 
 _HOMES = {
     "Agent": "agent", "Answer": "protocol", "BlockResult": "results", "Boundary": "engine",
@@ -64,7 +64,7 @@ _HOMES = {
     "Stopped": "protocol",
     "Stream": "protocol", "Tool": "tools", "Workspace": "workspace", "apply": "rebuild",
     "feedback_text": "feedback", "invoke": "tools", "is_known_zone": "surroundings",
-    "materialise": "rebuild", "names_after": "feedback",
+    "left_out": "workspace", "materialise": "rebuild", "names_after": "feedback",
     "request_digest": "agent", "split_cells": "cells", "tool": "tools",
 }  # fmt: skip
 
@@ -116,6 +116,7 @@ __all__ = [
     "feedback_text",
     "invoke",
     "is_known_zone",
+    "left_out",
     "materialise",
     "names_after",
     "request_digest",

@@ -329,6 +329,12 @@ class Workspace:
         )
 
 
+def left_out(manifest: Manifest) -> set[str]:
+    """Gives the folders of which a manifest tells that they are there, and nothing of what they hold."""
+    entries = manifest.entries.items()
+    return {path for path, entry in entries if entry.kind == DIR and path.rpartition("/")[2] in JUNK_DIRS}
+
+
 def _entry_of(found: os.stat_result) -> Entry | None:
     """Gives the entry of a path without its link target; None for devices, fifos and sockets."""
     mode = found.st_mode
