@@ -18,6 +18,8 @@ from coda.log import (
     Import,
     Table,
     Trace,
+    source_lines,
+    source_text,
 )
 
 _ALIKE = 0.3  # the least share of statements in common of two versions of one block
@@ -46,7 +48,7 @@ def block_unit(block: BlockInfo) -> Unit | None:
     """Gives a block's code; None when it could not be compiled and has no table."""
     if block.table is None:
         return None
-    return Unit(block.file, block.table, tuple(block.source.splitlines()), block.started.first_line)
+    return Unit(block.file, block.table, tuple(source_lines(block.source)), block.started.first_line)
 
 
 def module_units(trace: Trace, imports: Iterable[Import]) -> dict[str, Unit]:
@@ -56,8 +58,8 @@ def module_units(trace: Trace, imports: Iterable[Import]) -> dict[str, Unit]:
         if record.table is None:
             continue
         kept = record.digest is not None and trace.blobs.has(record.digest)
-        text = trace.blobs.get(record.digest).decode("utf-8", "replace") if kept and record.digest else ""
-        units[record.module] = Unit(record.module, record.table, tuple(text.splitlines()), 1)
+        text = source_text(trace.blobs.get(record.digest)) if kept and record.digest else ""
+        units[record.module] = Unit(record.module, record.table, tuple(source_lines(text)), 1)
     return units
 
 
@@ -167,7 +169,7 @@ def _alone(left: Iterable[int], right: Iterable[int]) -> list[BlockPair]:
 
 def _words(block: BlockInfo) -> list[object]:
     unit = block_unit(block)
-    return list(signatures(unit)) if unit else [line.strip() for line in block.source.splitlines()]
+    return list(signatures(unit)) if unit else [line.strip() for line in source_lines(block.source)]
 
 
 def _likeness(a: Counter[object], b: Counter[object]) -> float:

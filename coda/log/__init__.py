@@ -87,6 +87,7 @@ if TYPE_CHECKING:
         has_docstring,
         is_silent,
     )
+    from coda.log.sources import source_lines, source_text
     from coda.log.suspending import GENERATORS
     from coda.log.tables import MARKS, Binding, Body, Statement, Table
     from coda.log.traceevent import Stored, TraceEvent
@@ -144,8 +145,9 @@ _HOMES = {
     "locate": "runs", "mask": "display", "mask_data": "display", "new_run_id": "runs",
     "open_trace": "reader", "render": "rendering", "resume_trace": "resuming",
     "run_directory": "runs", "run_info": "listing",
-    "sanitise": "display", "summarise": "values", "tag_of": "events", "to_envelope": "values",
-    "times_in": "units", "type_name": "values", "unit_covering": "units", "unit_from": "units",
+    "sanitise": "display", "source_lines": "sources", "source_text": "sources", "summarise": "values",
+    "tag_of": "events", "times_in": "units", "to_envelope": "values", "type_name": "values",
+    "unit_covering": "units", "unit_from": "units",
     "FoundKey": "keys", "Key": "keys", "families": "listing", "find_key": "keys", "is_own": "seals",
     "key_path": "keys",
 }  # fmt: skip
@@ -270,6 +272,8 @@ __all__ = [
     "run_directory",
     "run_info",
     "sanitise",
+    "source_lines",
+    "source_text",
     "summarise",
     "tag_of",
     "times_in",

@@ -50,6 +50,7 @@ from coda.log.events import (
     UserMessage,
 )
 from coda.log.rendering import render
+from coda.log.sources import source_lines
 from coda.log.traceevent import TraceEvent
 
 
@@ -109,7 +110,7 @@ def _finished(record: RunFinished, width: int) -> str:
 
 def _block(record: BlockStarted, width: int) -> str:
     note = f" ({record.note})" if record.note else ""
-    count = len(record.source.splitlines())
+    count = len(source_lines(record.source))
     return f"block {record.block}: {count} {'line' if count == 1 else 'lines'}, {record.file}{note}"
 
 

@@ -17,6 +17,7 @@ from coda.errors import SchemaMismatch
 from coda.log.events import BlockStarted, Import, Lines, Unknown
 from coda.log.frames import FrameRows
 from coda.log.records import Record
+from coda.log.sources import source_lines, source_text
 from coda.log.tables import MARKS, Table
 
 CodeTable = dict[int, tuple[str, str]]
@@ -94,7 +95,7 @@ class UnitInfo:
     def text(self, line: int, end_line: int | None = None) -> str:
         """Gives lines `line` to `end_line` of the file as they are written; "" outside of the unit."""
         if self._lines is None:
-            self._lines = self.source.splitlines()
+            self._lines = source_lines(self.source)
         start = line - self.first_line
         if start < 0:
             return ""
@@ -139,7 +140,7 @@ def unit_from(record: Record | Unknown, fetch: Callable[[str], bytes]) -> UnitIn
         digest = record.digest
 
         def source() -> str:
-            return fetch(digest).decode("utf-8", "replace") if digest else ""
+            return source_text(fetch(digest)) if digest else ""
 
         return UnitInfo(record.table, record.path or record.module, first_line=1, block=None, source=source)
     return None

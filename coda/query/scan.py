@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from coda.log import Trace, TraceEvent, render
+from coda.log import Trace, TraceEvent, render, source_lines
 from coda.query.globs import Matcher, path_glob, text_glob
 from coda.query.hits import Hit
 from coda.query.skim import Skimmer, literal_of
@@ -104,7 +104,7 @@ class Scan:
         block = self.trace.block(event.block) if event.block is not None else None
         if block is None or block.file != event.file:
             return None
-        lines = block.source.splitlines()[max(event.line - block.started.first_line, 0) :]
+        lines = source_lines(block.source)[max(event.line - block.started.first_line, 0) :]
         return lines[0].strip() if lines else None
 
     def fields(self, event: TraceEvent) -> dict[str, Any]:

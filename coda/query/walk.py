@@ -23,6 +23,7 @@ from coda.log import (
     Trace,
     TurnStarted,
     UnitInfo,
+    source_text,
 )
 
 LINE_TYPES = frozenset({"lines", "elided", "block.started", "block.finished", "turn.started", "import"})
@@ -44,7 +45,7 @@ def unit_from(record: BlockStarted | Import, blobs: BlobStore) -> UnitInfo | Non
 
 def _fetch(blobs: BlobStore, digest: str | None) -> str:
     try:
-        return blobs.get(digest).decode("utf-8", "replace") if digest else ""
+        return source_text(blobs.get(digest)) if digest else ""
     except MissingBlob:
         return ""  # the rows then have no source text; `coda check` tells of the blob
 

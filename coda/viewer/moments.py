@@ -32,6 +32,8 @@ from coda.log import (
     Unknown,
     decode_record,
     mask_data,
+    source_lines,
+    source_text,
 )  # fmt: skip
 from coda.viewer.index import Bytes
 from coda.viewer.timeline import Timeline
@@ -207,13 +209,13 @@ class Moments:
         if isinstance(record, BlockStarted):
             table = record.table or Table(base=1 << 62)
             return Unit(
-                record.file, tuple(record.source.splitlines()), record.first_line, table, record.block
+                record.file, tuple(source_lines(record.source)), record.first_line, table, record.block
             )
         if isinstance(record, Import) and record.table is not None:
             source: tuple[str, ...] = ()
             if record.digest is not None and self._blobs is not None:
                 try:
-                    source = tuple(self._blobs.get(record.digest).decode("utf-8", "replace").splitlines())
+                    source = tuple(source_lines(source_text(self._blobs.get(record.digest))))
                 except (MissingBlob, OSError):
                     source = ()
             return Unit(record.path or record.module, source, 1, record.table, None)

@@ -14,7 +14,7 @@ from itertools import islice
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
-from coda.log import Table
+from coda.log import Table, source_lines
 from coda.runtime.instrument_hooks import Budget
 
 OWN_FOLDER = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
@@ -51,7 +51,7 @@ class Units:
         self._by_file.setdefault(unit.file, []).append(unit)
         # Of a program that standard input held, the interpreter shows no source either.
         if unit.file.startswith("<") and unit.file != "<stdin>":
-            lines = unit.source.splitlines(keepends=True)
+            lines = [line + "\n" for line in source_lines(unit.source)]
             # No modification time: such entries survive linecache.checkcache.
             linecache.cache[unit.file] = (len(unit.source), None, lines, unit.file)
 
