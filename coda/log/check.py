@@ -18,14 +18,16 @@ import msgspec
 
 from coda.errors import LogError, MissingBlob, UsageError
 from coda.log.codec import count_of, decode, head_of
-from coda.log.events import (
+from coda.log.effects import (
     FileChanged,
     FileDeleted,
     FileRead,
     FileWrote,
+    ProcessStarted,
+)
+from coda.log.events import (
     Import,
     Lines,
-    ProcessStarted,
     RunFinished,
     RunResumed,
     RunStarted,

@@ -9,14 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from coda.log.events import (
-    BlockFinished,
-    BlockStarted,
-    CtxDeleted,
-    CtxMutated,
-    CtxSet,
-    Elided,
-    ExceptionRaised,
+from coda.log.effects import (
     FileChanged,
     FileDeleted,
     FileListed,
@@ -25,16 +18,25 @@ from coda.log.events import (
     FileRead,
     FileRenamed,
     FileWrote,
+    NetConnected,
+    ProcessFinished,
+    ProcessStarted,
+)
+from coda.log.events import (
+    BlockFinished,
+    BlockStarted,
+    CtxDeleted,
+    CtxMutated,
+    CtxSet,
+    Elided,
+    ExceptionRaised,
     ForkApplied,
     Import,
     LimitHit,
     LlmRequested,
     LlmResponded,
     LoopWoke,
-    NetConnected,
     Note,
-    ProcessFinished,
-    ProcessStarted,
     RunFinished,
     RunResumed,
     RunStarted,

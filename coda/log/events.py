@@ -12,6 +12,23 @@ from typing import Any
 
 import msgspec
 
+from coda.log.effects import (
+    FileChanged,
+    FileDeleted,
+    FileListed,
+    FileMade,
+    FileOpened,
+    FileRead,
+    FileRenamed,
+    FileWrote,
+    NetConnected,
+    NetOpened,
+    NetReceived,
+    NetSent,
+    ProcessFinished,
+    ProcessIo,
+    ProcessStarted,
+)
 from coda.log.records import Event, Header, Located, Record, Seal
 from coda.log.tables import Table
 
@@ -30,7 +47,9 @@ class RunStarted(Event, tag="run.started", frozen=True, kw_only=True):
     python: str
     """Full version of the interpreter, e.g. 3.11.7."""
     implementation: str = "cpython"
+    """Of Python; recordings are CPython's."""
     platform: str = ""
+    """System and machine, e.g. linux-x86_64."""
     level: str
     """Record level: `effects`, `lines` or `values`."""
     value_limit: int
@@ -38,7 +57,9 @@ class RunStarted(Event, tag="run.started", frozen=True, kw_only=True):
     line_limit: int
     """Line events of a block after which the rest are elided."""
     hash_seed: int
+    """What `PYTHONHASHSEED` was in the worker."""
     random_seed: int
+    """What the generators of `random` and the like are seeded from."""
     aslr: bool = True
     """False when addresses were not randomised."""
     isolation: str = "none"
@@ -48,9 +69,11 @@ class RunStarted(Event, tag="run.started", frozen=True, kw_only=True):
     fidelity: str = "full"
     """`full`, or `observed` when not recorded in a worker of its own."""
     cwd: str
+    """Working directory at the start: absolute path."""
     root: str
     """The workspace: absolute path."""
     argv: tuple[str, ...] = ()
+    """`sys.argv` of the program."""
     main: str | None = None
     """Path of the program (`exec FILE`), as given."""
     module: str | None = None
@@ -68,6 +91,7 @@ class RunStarted(Event, tag="run.started", frozen=True, kw_only=True):
     tty: tuple[bool, bool, bool] = (False, False, False)
     """Whether stdin, stdout, stderr were terminals."""
     encoding: str = "utf-8"
+    """Of the standard streams."""
     closed: tuple[int, ...] = ()
     """Which of the program's descriptors 0, 1 and 2 were closed."""
     path: tuple[str, ...] | None = None
@@ -79,11 +103,15 @@ class RunStarted(Event, tag="run.started", frozen=True, kw_only=True):
     limits: dict[str, float] = msgspec.field(default_factory=dict)
     """What blocks may use: `wall_s`, `cpu_s`, `memory_bytes`, `processes`, `output_bytes` ..."""
     task: str | None = None
+    """What the run is for, in words; what an agent was asked to do."""
     model: str | None = None
+    """Name of the model that writes the blocks."""
     traceparent: str | None = None
+    """W3C trace context of the caller, which spans of this run continue."""
     manifest: str | None = None
     """Blob: the workspace at the start, a JSON object path -> [kind, size, mtime_ns, mode]."""
     parent_run: str | None = None
+    """Kept for foreign traces: run id of a parent that is not in the header. Not written by coda."""
     frames: bool = False
     """Whether frames are marked in the stream: `Table.bodies` says how."""
 
@@ -92,7 +120,9 @@ class RunResumed(Event, tag="run.resumed", frozen=True, kw_only=True):
     """Writing went on in an existing file after a crash."""
 
     cut_bytes: int = 0
+    """Length of the torn line that was cut off; 0: the file was whole."""
     cut_sha256: str = ""
+    """Blob that holds those bytes; "" when there were none."""
 
 
 class RunFinished(Event, tag="run.finished", frozen=True, kw_only=True):
@@ -123,8 +153,11 @@ class ToolDeclared(Event, tag="tool.declared", frozen=True, kw_only=True):
     """A function was bound into the namespace; replay needs no user module."""
 
     name: str
+    """What blocks call it by."""
     signature: str = "(*args, **kwargs)"
+    """Its parameters and result, as Python writes them."""
     doc: str = ""
+    """Its docstring."""
     effect: str = "act"
     """`pure` (depends on arguments alone), `read` (looks, changes nothing) or `act`."""
     origin: str = "tool"
@@ -138,26 +171,32 @@ class UserMessage(Event, tag="user.message", frozen=True, kw_only=True):
     """What the user said."""
 
     text: str
+    """In full."""
 
 
 class TurnStarted(Event, tag="turn.started", frozen=True, kw_only=True):
     """One model request and what follows. Turns are numbered from 1."""
 
     turn: int
+    """Its number."""
 
 
 class TurnFinished(Event, tag="turn.finished", frozen=True, kw_only=True):
     """The end of a turn."""
 
     turn: int
+    """Its number."""
     blocks: int = 0
+    """How many blocks ran in it."""
     done: bool = False
+    """Whether the agent was done with it."""
 
 
 class LlmRequested(Event, tag="llm.requested", frozen=True, kw_only=True):
     """A model was asked. History is stored once: only the messages that are new are here."""
 
     model: str
+    """Name of the model that was asked."""
     messages: tuple[dict[str, Any], ...] = ()
     """New messages since the last request of this run: {"role", "content"}."""
     system: str | None = None
@@ -172,11 +211,17 @@ class LlmResponded(Event, tag="llm.responded", frozen=True, kw_only=True):
     """The model's reply, in full."""
 
     text: str
+    """What it said."""
     model: str = ""
+    """Name of the model that answered."""
     finish_reason: str = "stop"
+    """Why it stopped, in the words of its provider: `stop`, `length` ..."""
     input_tokens: int = 0
+    """Tokens of the request, as the provider counts; 0 when it does not say."""
     output_tokens: int = 0
+    """Tokens of the reply, likewise."""
     cause: int | None = None
+    """seq of the request."""
     assumed: bool = False
     """In a fork: the recorded reply to another request was used."""
 
@@ -188,12 +233,15 @@ class BlockStarted(Event, tag="block.started", frozen=True, kw_only=True):
     """A piece of Python was compiled and is about to run. Blocks are numbered from 1."""
 
     block: int
+    """Its number."""
     source: str
+    """Its text; what `table` counts lines of."""
     file: str
     """File name of the code, as in tracebacks: `<block 3>`, or the path of a program."""
     first_line: int = 1
     """Line of the file on which the source begins (cells of one script)."""
     turn: int | None = None
+    """Number of the turn that it belongs to; null outside of turns."""
     table: Table | None = None
     """None when the block could not be compiled or instrumented."""
     note: str | None = None
@@ -204,6 +252,7 @@ class BlockFinished(Event, tag="block.finished", frozen=True, kw_only=True):
     """A block ended."""
 
     block: int
+    """Its number."""
     outcome: str
     """`ok`, `error`, `interrupted`, `killed` or `exited`."""
     state: str = "kept"
@@ -234,9 +283,11 @@ class Elided(Event, tag="elided", frozen=True, kw_only=True):
     """Statements that ran past the line limit: counted and numbered, not listed."""
 
     n: int
+    """How many statements: they have the numbers seq to seq + n - 1."""
     counts: tuple[tuple[int, int], ...] = ()
     """(statement id, times), by falling count."""
     block: int | None = None
+    """The block that was executing."""
 
 
 # --- boundary ----------------------------------------------------------------------------------
@@ -246,8 +297,11 @@ class ToolCalled(Located, tag="tool.called", frozen=True, kw_only=True):
     """Agent code called a tool or primitive; on disk before it acts."""
 
     name: str
+    """Of the tool, as declared."""
     args: tuple[Any, ...] = ()
+    """Positional arguments, each in the value envelope."""
     kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
+    """Arguments by name, each in the value envelope."""
     call: int = 0
     """Number of a call that others may overlap, from 1: its result comes with a `loop.woke`; else 0."""
 
@@ -256,8 +310,11 @@ class ToolReturned(Located, tag="tool.returned", frozen=True, kw_only=True):
     """The answer; `cause` is the call."""
 
     name: str
+    """Of the tool."""
     ok: bool = True
+    """Whether it returned; false: it raised `error`."""
     value: Any = None
+    """What it returned, in the value envelope."""
     error: dict[str, Any] | None = None
     """{"type", "mro", "message", "args"} when ok is false."""
     assumed: bool = False
@@ -268,7 +325,9 @@ class CtxSet(Located, tag="ctx.set", frozen=True, kw_only=True):
     """`ctx.name = value`."""
 
     name: str
+    """The attribute of `ctx`."""
     value: Any = None
+    """What it is now, in the value envelope."""
     expr: str | None = None
     """Source text of the value, exactly."""
 
@@ -277,200 +336,51 @@ class CtxDeleted(Located, tag="ctx.deleted", frozen=True, kw_only=True):
     """`del ctx.name`."""
 
     name: str
+    """The attribute of `ctx`."""
 
 
 class CtxMutated(Located, tag="ctx.mutated", frozen=True, kw_only=True):
     """A value in ctx was changed in place; found at the block's end."""
 
     name: str
+    """The attribute of `ctx`."""
     value: Any = None
+    """What it is now, in the value envelope."""
     detected: str = "block_end"
+    """When it was found."""
 
 
 class Effect(Located, tag="effect", frozen=True, kw_only=True):
     """An observation that was not batched: clock, random, env, input, host."""
 
     name: str
+    """What was asked, e.g. `time.time`, `env`, `host`."""
     value: Any = None
-
-
-class FileOpened(Located, tag="file.opened", frozen=True, kw_only=True):
-    """A file was opened for writing; on disk before the open."""
-
-    path: str
-    """Relative to the root when inside it, else absolute."""
-    mode: str = ""
-    given: str | None = None
-    """As the code named it, when that differs from `path`."""
-
-
-class FileRead(Located, tag="file.read", frozen=True, kw_only=True):
-    """A file was opened readable; its content at that moment is the blob."""
-
-    path: str
-    given: str | None = None
-    digest: str | None = None
-    """Blob of the content; None when it is not kept (too large, a device)."""
-    size: int = 0
-    via: str = "open"
-    """`open`, `import`, or the primitive's name."""
-    error: str | None = None
-    """Type of the exception when there was no such file, or no permission."""
-
-
-class FileWrote(Located, tag="file.wrote", frozen=True, kw_only=True):
-    """Content of a file after a write was noticed."""
-
-    path: str
-    digest: str | None = None
-    size: int = 0
-    before: str | None = None
-    """Blob of the content before, None when the file is new or was not kept."""
-    mode: int | None = None
-    mtime_ns: int | None = None
-    target: str | None = None
-    """Where it points, when it is a symbolic link."""
-    by: str = "agent"
-    """`agent` (its own open), `tool`, `process`, or `unseen` (no event explains it)."""
-
-
-class FileDeleted(Located, tag="file.deleted", frozen=True, kw_only=True):
-    """A file or an empty directory went away."""
-
-    path: str
-    before: str | None = None
-    by: str = "agent"
-
-
-class FileRenamed(Located, tag="file.renamed", frozen=True, kw_only=True):
-    """A file was renamed."""
-
-    path: str
-    to: str
-
-
-class FileMade(Located, tag="file.made", frozen=True, kw_only=True):
-    """A directory was made."""
-
-    path: str
-    by: str = "agent"
-
-
-class FileListed(Located, tag="file.listed", frozen=True, kw_only=True):
-    """A directory was listed."""
-
-    path: str
-    via: str = "listdir"
-
-
-class FileChanged(Located, tag="file.changed", frozen=True, kw_only=True):
-    """Somebody else changed a file while the run went on."""
-
-    path: str
-    digest: str | None = None
-    size: int = 0
-    by: str = "outside"
-
-
-class ProcessStarted(Located, tag="process.started", frozen=True, kw_only=True):
-    """A child process; on disk before it is started."""
-
-    argv: tuple[str, ...] = ()
-    shell: bool = False
-    cwd: str | None = None
-    stdin: str | None = None
-    """Blob of what it is fed."""
-    via: str = "subprocess.run"
-    child: int | None = None
-    """Number of a child that is talked to while it runs (`subprocess.Popen`), from 1."""
-    pipes: tuple[str, ...] = ()
-    """Which of `stdin`, `stdout` and `stderr` are pipes to such a child."""
-    env: dict[str, str | None] = msgspec.field(default_factory=dict)
-    """Variables that differ from the program's own environment; None for one that was left out."""
-
-
-class ProcessIo(Located, tag="process.io", frozen=True, kw_only=True):
-    """A piece that went through a pipe to or from a child; `cause` is its start."""
-
-    child: int
-    stream: str
-    """`stdin`, `stdout` or `stderr`."""
-    digest: str | None = None
-    """Blob of the bytes."""
-    size: int = 0
-
-
-class ProcessFinished(Located, tag="process.finished", frozen=True, kw_only=True):
-    """What the child left: `cause` is its start."""
-
-    code: int | None = None
-    stdout: Any = None
-    stderr: Any = None
-    error: dict[str, Any] | None = None
-    """The exception that the call raised (timeout, not found), as in `tool.returned`."""
-    child: int | None = None
-    """Number of a child that was talked to while it ran; its output is in `process.io`."""
-    pid: int | None = None
-    """Process id of such a child."""
-    fed: str | None = None
-    """SHA-256 of all that was written to its standard input, when the child took it all."""
-
-
-class NetConnected(Located, tag="net.connected", frozen=True, kw_only=True):
-    """A connection was about to be made."""
-
-    address: str
-    conn: int | None = None
-    """Number of the connection, from 1; None for one whose pieces are not recorded."""
-
-
-class NetOpened(Located, tag="net.opened", frozen=True, kw_only=True):
-    """A connection was made, or not."""
-
-    conn: int
-    local: Any = None
-    """The own address, as the socket gives it."""
-    peer: Any = None
-    error: dict[str, Any] | None = None
-    """{"type", "args"} of the exception instead."""
-
-
-class NetSent(Located, tag="net.sent", frozen=True, kw_only=True):
-    """A piece was about to be sent; what TLS encrypts is here in clear."""
-
-    conn: int
-    digest: str | None = None
-    """Blob of the bytes."""
-    size: int = 0
-
-
-class NetReceived(Located, tag="net.received", frozen=True, kw_only=True):
-    """A piece came in, in clear; size 0 is the end."""
-
-    conn: int
-    digest: str | None = None
-    """Blob of the bytes."""
-    size: int = 0
-    error: dict[str, Any] | None = None
-    """{"type", "args"} of the exception instead."""
+    """The answer, in the value envelope."""
 
 
 class Import(Located, tag="import", frozen=True, kw_only=True):
     """Agent code imported a module. A module of the workspace is agent code and has a table."""
 
     module: str
+    """Its full name."""
     path: str | None = None
+    """File of a module of the workspace, as in tracebacks; null for others."""
     digest: str | None = None
     """Blob of the source, for a module of the workspace."""
     table: Table | None = None
+    """Statement table of a module of the workspace; null for others, and where there are no lines."""
 
 
 class Output(Located, tag="output", frozen=True, kw_only=True):
     """Text that reached a stream other than through `sys.stdout` (a child, C code)."""
 
     stream: str
+    """`stdout` or `stderr`."""
     text: Any = ""
+    """What was written, in the value envelope."""
     unordered: bool = True
+    """Whether its place among the lines is not exact."""
 
 
 class ExceptionRaised(Located, tag="exception", frozen=True, kw_only=True):
@@ -479,8 +389,11 @@ class ExceptionRaised(Located, tag="exception", frozen=True, kw_only=True):
     kind: str
     """Qualified name of its type."""
     message: str
+    """`str()` of it."""
     traceback: str = ""
+    """As Python would print it."""
     mro: tuple[str, ...] = ()
+    """Qualified names of the classes that its type is made from, its own first."""
 
 
 class Signal(Located, tag="signal", frozen=True, kw_only=True):
@@ -513,6 +426,7 @@ class ThreadStarted(Located, tag="thread.started", frozen=True, kw_only=True):
     """Agent code started a thread."""
 
     name: str = ""
+    """Its name."""
     thread: int = 0
     """Its number, in the order of starting; the main thread is 0."""
     by: int = 0
@@ -523,7 +437,9 @@ class ThreadFinished(Event, tag="thread.finished", frozen=True, kw_only=True):
     """A thread of agent code ended."""
 
     name: str = ""
+    """Its name."""
     thread: int = 0
+    """Its number."""
 
 
 class LimitHit(Located, tag="limit.hit", frozen=True, kw_only=True):
@@ -532,6 +448,7 @@ class LimitHit(Located, tag="limit.hit", frozen=True, kw_only=True):
     what: str
     """`threads`, `process`, `network`, `workspace-size`, `lines`, `unkept-read` ..."""
     detail: str = ""
+    """For people."""
 
 
 class ForkApplied(Event, tag="fork.applied", frozen=True, kw_only=True):
@@ -540,16 +457,20 @@ class ForkApplied(Event, tag="fork.applied", frozen=True, kw_only=True):
     parent: str
     """Run id of the parent."""
     position: str
+    """Where it left the parent, as in the header."""
     changes: tuple[dict[str, Any], ...] = ()
     """Each {"kind": "set" | "result" ..., "name"?, "expr"?, "before"?, "after"?}."""
     command: str = ""
+    """The command that made the fork, for people."""
 
 
 class Note(Event, tag="note", frozen=True, kw_only=True):
     """Free-form, for foreign traces and remarks."""
 
     text: str = ""
+    """For people."""
     data: Any = None
+    """Anything, as JSON."""
 
 
 class Unknown(msgspec.Struct, frozen=True, kw_only=True):

@@ -64,12 +64,15 @@ class Header(Record, tag="header", frozen=True, kw_only=True, omit_defaults=Fals
     """First record of every trace; all its fields are written out. Has no seq."""
 
     format: str = "coda"
+    """Always `coda`."""
     version: int = SCHEMA_VERSION
+    """Version of the schema; a reader refuses one that is higher than it knows."""
     run: str
     """Run id: sortable time and random part."""
     codes: dict[int, tuple[str, str]] = msgspec.field(default_factory=dict)
     """The stream codes in force (see CODES)."""
     parent: Parent | None = None
+    """Of a fork: where it left its parent; null in other runs."""
 
 
 class Seal(Record, tag="seal", frozen=True, kw_only=True):
@@ -78,6 +81,7 @@ class Seal(Record, tag="seal", frozen=True, kw_only=True):
     offset: int
     """How many bytes are covered."""
     sha256: str
+    """Their SHA-256, in hex."""
     events: int
     """Number of events before this record."""
     mac: str | None = None

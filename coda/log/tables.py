@@ -20,7 +20,9 @@ class Statement(msgspec.Struct, frozen=True, array_like=True):
     """One row of a statement table; its id is `Table.base` plus its index."""
 
     line: int
+    """First line, in the file of the unit, from 1."""
     end_line: int
+    """Last line."""
     kind: str
     """Name of the syntax node in lower case: assign, augassign, expr, if, for, return, functiondef ..."""
     function: int
@@ -64,10 +66,13 @@ class Table(msgspec.Struct, frozen=True, omit_defaults=True):
     """The compact statement table of one code unit. Ids are unique in a run."""
 
     base: int
+    """Id of the first statement."""
     functions: tuple[str, ...] = ("",)
     """Function paths; the first is the module level."""
     statements: tuple[Statement, ...] = ()
+    """In source order; their ids follow `base`."""
     bindings: tuple[Binding, ...] = ()
+    """Their ids follow the statements'."""
     bodies: tuple[Body, ...] = ()
     """What has frames, in source order; empty when frames are not marked."""
     loose: tuple[int, ...] = ()

@@ -16,6 +16,7 @@ from coda.log import check_trace, open_trace
 from coda.replay import replay
 from tests.conftest import RunCoda
 from tests.support.corpus import BY_NAME, PROGRAMS
+from tests.support.page_comparison import assert_told_alike
 from tests.support.programs import ROOT, Pair, Program, dedent, output_of, plain_text, run_both
 
 pytestmark = pytest.mark.slow
@@ -50,6 +51,10 @@ def test_its_trace_is_whole_and_holds_the_output(ran: tuple[Program, Pair]) -> N
     finished = open_trace(pair.trace).finished
     assert finished is not None
     assert finished.code == pair.recorded.status
+
+
+def test_a_reader_written_from_the_formats_page_tells_the_same(ran: tuple[Program, Pair]) -> None:
+    assert_told_alike(ran[1].trace)
 
 
 def test_its_replay_is_faithful(ran: tuple[Program, Pair]) -> None:

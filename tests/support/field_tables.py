@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from coda.log import TYPES, Binding, Body, Parent, Statement, Table
+from coda.log import TYPES, Binding, Body, Event, Parent, Statement, Table
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "log-format.md"
 BEGIN, END = "<!-- fields -->\n", "<!-- end of fields -->\n"
@@ -38,7 +38,8 @@ def tables() -> str:
 
 def _table(title: str, kind: type[msgspec.Struct]) -> str:
     said = _said(kind)
-    fields = [field for field in msgspec.structs.fields(kind) if field.encode_name not in ("seq", "t")]
+    common = ("seq", "t") if issubclass(kind, Event) else ()
+    fields = [field for field in msgspec.structs.fields(kind) if field.encode_name not in common]
     lines = [f"### {title}", "", inspect.cleandoc(kind.__doc__ or "").replace("\n", " "), ""]
     if fields:
         lines += ["| field | type | when left out | meaning |", "| --- | --- | --- | --- |"]
@@ -49,6 +50,15 @@ def _table(title: str, kind: type[msgspec.Struct]) -> str:
         ]
         lines.append("")
     return "\n".join(lines)
+
+
+def undescribed() -> list[str]:
+    """The fields that no sentence describes."""
+    missing = []
+    for kind in [*TYPES.values(), *PARTS.values()]:
+        said = _said(kind)
+        missing += [f"{kind.__name__}.{name}" for name in kind.__struct_fields__ if not said.get(name)]
+    return missing
 
 
 def _said(kind: type[msgspec.Struct]) -> dict[str, str]:
