@@ -27,7 +27,7 @@ demo: $(STAMP) ## Record an agent's run; verify, inspect, fork, compare and quer
 	@$(BIN)/python examples/demo/demo.py $(ARGS)
 
 test: $(STAMP) ## Run the tests on all cores (ARGS="-m 'not slow'" for the quick ones)
-	@$(BIN)/python -m compileall -q coda tests benchmarks  # hundreds of processes import them
+	@$(BIN)/python -m compileall -q -x tests/corpus coda tests benchmarks  # hundreds of processes import them
 	@$(BIN)/python -m pytest -q -n auto --dist loadscope $(ARGS)
 
 check: lint types floors test ## Everything CI runs: format, lint, types, floors, tests

@@ -51,6 +51,12 @@ class PrivateCopy:
         self._modes: dict[str, int] = {}
         self.outside: dict[str, str] = {}
         self._plan: list[Mount] | None = None
+        self._shown_outside: dict[str, Path] = {}
+        """Files of ours that stand at paths outside of the workspace."""
+        self._changing: set[str] = set()
+        """Files that were read more than once, with other content."""
+        self._outside = self.base / "outside"
+        self._outside.mkdir()
         self._temp = self.base / "tmp"
         self._temp.mkdir()
         self._temp_path = trace.started.temp or os.path.realpath(tempfile.gettempdir())
@@ -117,6 +123,8 @@ class PrivateCopy:
             first.setdefault(source, digest)  # None: it was not there, or its content was not kept
             if isinstance(record, (FileWrote, FileDeleted)) and path is not None:
                 origin[path] = None
+            elif isinstance(record, FileRead) and path is not None and digest != first[source]:
+                self._changing.add(path)
         known = {path: digest for path, digest in first.items() if digest is not None}
         self.outside = {path: known.pop(path) for path in list(known) if os.path.isabs(path)}
         return known
@@ -132,7 +140,7 @@ class PrivateCopy:
     def content(self, path: str) -> bytes | None:
         """What a file of the copy holds now; None when there is none."""
         try:
-            return self._place(path).read_bytes()
+            return (self._shown_outside.get(path) or self._place(path)).read_bytes()
         except OSError:
             return None
 
@@ -156,7 +164,7 @@ class PrivateCopy:
     def put(self, path: str, digest: str) -> None:
         """Gives a file of the copy a recorded content."""
         if os.path.isabs(path):
-            self.missing.append(path)
+            self._put_outside(path, digest)
             return
         place = self._place(path)
         before = place.lstat() if place.exists() else None
@@ -171,6 +179,13 @@ class PrivateCopy:
             mtime_ns=before.st_mtime_ns if before else None,
         )
         apply(change, self.folder, blobs=self._blobs)
+
+    def _put_outside(self, path: str, digest: str) -> None:
+        """Somebody else changed a file outside of the workspace between two looks at it."""
+        if path in self._shown_outside:
+            self._shown_outside[path].write_bytes(self._blobs.get(digest))
+        else:
+            self.missing.append(path)
 
     def renamed(self, path: str, to: str) -> None:
         """The worker renames a file of the copy: what is not known of it stays unknown."""
@@ -320,11 +335,12 @@ class PrivateCopy:
 
     def _files_outside(self) -> list[Mount]:
         """Files outside of the workspace that are not any more what was read."""
-        plan = []
+        plan: list[Mount] = []
         for path, digest in self.outside.items():
             if path.startswith(self._temp_path + os.sep):
                 place = self._place(path)
                 place.parent.mkdir(parents=True, exist_ok=True)
+                self._shown_outside[path] = place
                 if self._has(digest):
                     place.write_bytes(self._blobs.get(digest))
                 continue
@@ -332,13 +348,14 @@ class PrivateCopy:
                 same = hashlib.sha256(Path(path).read_bytes()).hexdigest() == digest
             except OSError:
                 same = False
-            if same or not self._has(digest):
+            if (same and path not in self._changing) or not self._has(digest):
                 continue
             if not os.path.exists(path):
                 self.missing.append(path)
                 continue
-            copy = self.base / digest
+            copy = self._outside / str(len(plan))
             copy.write_bytes(self._blobs.get(digest))
+            self._shown_outside[path] = copy
             plan.append(Mount(str(copy), path))
         return plan
 

@@ -25,17 +25,14 @@ class Captured:
         self._limits = limits
         self._tell = tell
         self._on_flood = on_flood
-        self._block = 0
         self._run_bytes = 0
-        self._room = 0
-        self._texts: dict[str, list[str]] = {"stdout": [], "stderr": []}
         self._flooded = 0
-        self.left_out_bytes = 0
+        self.begin_block(0)  # a program can write before its first block, while its module is searched for
 
     def begin_block(self, block: int) -> None:
         """A block begins with nothing written."""
         self._block = block
-        self._texts = {"stdout": [], "stderr": []}
+        self._texts: dict[str, list[str]] = {"stdout": [], "stderr": []}
         self.left_out_bytes = 0
         rooms = [limit for limit in (self._limits.output_bytes,) if limit is not None]
         if self._limits.run_output_bytes is not None:

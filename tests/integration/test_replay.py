@@ -453,3 +453,22 @@ def test_listings_are_those_of_the_run(tmp_path: Path, coda: RunCoda) -> None:
     (outside / "old").unlink()
     verdict = replay(work / "own.jsonl")
     assert verdict.diverged is None, str(verdict.diverged)
+
+
+def test_files_outside_are_what_they_were_at_each_look(tmp_path: Path) -> None:
+    """Also where somebody changed one between two looks, and where it is a setting of the system."""
+    source = dedent(
+        """
+        import os, subprocess
+        for path in ("../beside.txt", "/sys/kernel/mm/transparent_hugepage/enabled"):
+            for text in ("first", "second"):
+                if path.startswith(".."):
+                    subprocess.run(f"echo {text} > {path}", shell=True)
+                print(open(path).read() if os.path.exists(path) else "")
+        """
+    )
+    trace = record(source, tmp_path)
+    assert output_of(trace).startswith("first\n\nsecond\n\n")
+    (tmp_path / "beside.txt").write_text("third")
+    verdict = replay(trace)
+    assert (verdict.diverged, verdict.notes) == (None, ())

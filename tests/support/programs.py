@@ -14,7 +14,7 @@ import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from coda.log import Trace, TraceEvent, from_envelope, open_trace
 
@@ -144,6 +144,11 @@ def line_of(source: str, text: str) -> int:
 def plain_text(text: str) -> str:
     """A text without object addresses."""
     return _ADDRESS.sub("0x", text)
+
+
+def program(name: str, source: str, **given: Any) -> Program:
+    """A program out of an indented literal."""
+    return Program(name, dedent(source), **given)
 
 
 def dedent(text: str) -> str:

@@ -160,21 +160,34 @@ class Audit:
             info = self._fstat(fd)
             if stat_module.S_ISDIR(info.st_mode):
                 return {"error": "IsADirectoryError"}
-            if not stat_module.S_ISREG(info.st_mode) or full.startswith(("/proc/", "/sys/", "/dev/")):
+            if not stat_module.S_ISREG(info.st_mode) or full.startswith(("/proc/", "/dev/")):
                 return {"size": 0, "special": True}
+            if full.startswith("/sys/"):
+                return self._of_system(fd)
             key = (info.st_dev, info.st_ino, info.st_mtime_ns, info.st_size)
             if info.st_size > self._max_blob_bytes:
                 return {"size": info.st_size, "special": True}
             if self._seen.get(full) == key:
                 return {"size": info.st_size, "same": True}
-            parts = []
-            while chunk := self._read(fd, _CHUNK):
-                parts.append(chunk)
-            content = b"".join(parts)
+            content = self._all_of(fd)
             self._seen[full] = key
             return {"size": len(content), "content": content}
         finally:
             self._close(fd)
+
+    def _of_system(self, fd: int) -> dict[str, Any]:
+        """A setting of the system; one that changes from look to look is not what the program will see."""
+        content = self._all_of(fd)
+        os.lseek(fd, 0, os.SEEK_SET)
+        if self._all_of(fd) != content:
+            return {"size": 0, "special": True}
+        return {"size": len(content), "content": content}
+
+    def _all_of(self, fd: int) -> bytes:
+        parts = []
+        while chunk := self._read(fd, _CHUNK):
+            parts.append(chunk)
+        return b"".join(parts)
 
     def _on_list(self, path: Any) -> None:
         if isinstance(path, int) or self._caller().startswith(_MACHINERY):

@@ -61,6 +61,8 @@ class Sockets:
         """Told in a sentence of what cannot be replayed."""
         self._open: dict[int, Connection] = {}
         """Connections by descriptor."""
+        self._bound: dict[int, Any] = {}
+        """Names of sockets that were bound and are not connected, by descriptor."""
 
     def of(self, sock: Any) -> Connection | None:
         """The connection of a socket; None when it has none, or when it is not agent code that asks."""
@@ -149,7 +151,7 @@ class Sockets:
         def made(sock: Any, family: int = -1, type: int = -1, proto: int = -1, fileno: Any = None) -> None:
             begin(sock, family, type, proto, fileno)
             if fileno is None:
-                self._open.pop(sock.fileno(), None)  # of a socket that was never closed, only forgotten
+                self._forget(sock.fileno())  # a socket that was never closed, only forgotten
 
         def connect(sock: Any, address: Any, /) -> None:
             if self._is_ours(sock):
@@ -168,10 +170,19 @@ class Sockets:
                 return error.errno
             return 0
 
+        def bind(sock: Any, address: Any, /) -> None:
+            if not self._is_ours(sock):
+                base.bind(sock, address)
+                return
+
+            def perform() -> Any:
+                base.bind(sock, address)
+                return base.getsockname(sock)
+
+            self._bound[sock.fileno()] = self.fact("bind", perform)
+
         def _real_close(sock: Any, *args: Any) -> None:
-            connection = self._open.pop(sock.fileno(), None)
-            if connection is not None and connection.other_end is not None:
-                connection.other_end.close()
+            self._forget(sock.fileno())
             end(sock, *args)
 
         made.__name__ = "__init__"
@@ -180,7 +191,14 @@ class Sockets:
             self.mark("network", "agent code serves others: a replay cannot answer who comes")
             base.listen(sock, *backlog)
 
-        return [made, connect, connect_ex, _real_close, listen]
+        return [made, connect, connect_ex, bind, _real_close, listen]
+
+    def _forget(self, fd: int) -> None:
+        """The descriptor is closed, or another socket's."""
+        self._bound.pop(fd, None)
+        connection = self._open.pop(fd, None)
+        if connection is not None and connection.other_end is not None:
+            connection.other_end.close()
 
     def _is_ours(self, sock: Any) -> bool:
         stream = sock.type & 0xF == self._module.SOCK_STREAM
@@ -273,7 +291,9 @@ class Sockets:
     def _asking(self, base: Any) -> list[Any]:
         def getsockname(sock: Any) -> Any:
             connection = self.of(sock)
-            return base.getsockname(sock) if connection is None else connection.local
+            if connection is not None:
+                return connection.local
+            return self._bound.get(sock.fileno()) or base.getsockname(sock)
 
         def getpeername(sock: Any) -> Any:
             connection = self.of(sock)

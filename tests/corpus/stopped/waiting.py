@@ -1,0 +1,7 @@
+import time
+
+before = "kept"
+time.sleep(30)
+# ends: interrupted
+# %%
+print("next")
