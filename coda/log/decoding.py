@@ -39,7 +39,7 @@ def first_inexact(data: Any) -> str | None:
         item = stack.pop()
         if type(item) is dict:
             tag = item.get("$")
-            if tag is not None and (tag in _INEXACT or tag not in _DECODERS):
+            if tag is not None and (type(tag) is not str or tag in _INEXACT or tag not in _DECODERS):
                 return str(item.get("t", tag))
             stack.extend(item.values())
         elif type(item) is list or type(item) is tuple:
@@ -80,7 +80,7 @@ def _decode(data: Any, load: Callable[[str], bytes] | None) -> Any:
         return {key: _decode(item, load) for key, item in data.items()}
     if tag == "blob" and load is not None:
         return _decode(msgspec.json.decode(load(str(data["d"]))), load)
-    decoder = _DECODERS.get(tag)
+    decoder = _DECODERS.get(tag) if type(tag) is str else None
     if decoder is None:
         return Opaque(f"?{tag}", "", None)
     return decoder(data, lambda item: _decode(item, load))

@@ -247,6 +247,8 @@ class _Encoder:
 
     def of_set(self, value: set[Any] | frozenset[Any], depth: int) -> Any:
         items = [self.encode(item, depth) for item in value.copy()]
+        if _collapse(items):
+            return _opaque(value)
         items.sort(key=msgspec.json.encode)  # so that equal sets have equal envelopes
         return {"$": type(value).__name__, "v": items}
 
@@ -258,6 +260,8 @@ class _Encoder:
             return {key: encode(item, depth) for key, item in pairs}
         keys = [encode(key, depth) for key, _ in pairs]
         items = [encode(item, depth) for _, item in pairs]
+        if _collapse(keys):
+            return _opaque(value)
         if all(type(key) is str and key[:1] != "$" for key in keys):
             return dict(zip(keys, items, strict=True))
         return {"$": "dict", "v": [list(pair) for pair in zip(keys, items, strict=True)]}
@@ -294,6 +298,12 @@ class _Encoder:
         elif zone is not None:
             return _opaque(value)
         return data
+
+
+def _collapse(keys: list[Any]) -> bool:
+    """Whether keys that differ would come back equal: a record's own comparison is not stored."""
+    texts = [msgspec.json.encode(k) for k in keys if type(k) is dict and k["$"] in _MAY_HOLD_RECORDS]
+    return len(set(texts)) < len(texts)
 
 
 def _microseconds(value: datetime.timedelta) -> int:
@@ -342,6 +352,7 @@ def _fields_of(value: object) -> dict[str, Any] | None:
     return None
 
 
+_MAY_HOLD_RECORDS: Final = frozenset({"record", "tuple", "frozenset"})
 _FIELD: Final = getattr(dataclasses, "_FIELD")  # noqa: B009 - private, and without a public name
 
 
