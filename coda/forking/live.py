@@ -24,7 +24,7 @@ from coda.log import (
     to_envelope,
 )
 from coda.replay import POPEN, Exchanges, PrivateCopy
-from coda.runtime import Answer, Finished, Observe, Outcome, Pending, Recording, Request, Stream
+from coda.runtime import Answer, Finished, Observe, Outcome, Pending, PendingCall, Recording, Request, Stream
 
 UNSET: Any = object()
 
@@ -76,7 +76,7 @@ class ForkBoundary:
         """Records raw output."""
         self.recording.raw_output(stream, data)
 
-    def request(self, message: Request) -> Answer | Pending:
+    def request(self, message: Request) -> Answer | Pending | PendingCall:
         """Answers a call, or raises Frontier."""
         if message.kind == "file.renamed":
             self._copy.renamed(str(message.data.get("path")), str(message.data.get("to")))
@@ -115,7 +115,7 @@ class ForkBoundary:
             return {**data, "error": "FileNotFoundError"}
         return {**data, "content": content, "size": len(content)}
 
-    def _tool(self, call: ToolCalled) -> Answer:
+    def _tool(self, call: ToolCalled) -> Answer | PendingCall:
         if self._result is not UNSET:
             value, self._result = self._result, UNSET
             self._pool.take_changed(call)
@@ -124,9 +124,9 @@ class ForkBoundary:
             return self.recording.call_tool(call)
         self.recording.sync(by="agent")
         given = self._pool.find(call, self.recording.written)
-        if given is None or not isinstance(given.recorded.answer, ToolReturned):
+        answer = given.recorded.answer if given is not None else None
+        if given is None or not isinstance(answer, ToolReturned) or answer.is_broken_off:
             raise Frontier(self._why(call))
-        answer = given.recorded.answer
         seq = self.recording.writer.append(call)
         self._apply(given.recorded.deltas, by="tool", cause=seq)
         return self._give(
@@ -146,9 +146,9 @@ class ForkBoundary:
         else:
             self.recording.sync(by="agent")
             given = self._pool.find(call, self.recording.written)
-            if given is None or not isinstance(given.recorded.answer, ToolReturned):
+            answer = given.recorded.answer if given is not None else None
+            if given is None or not isinstance(answer, ToolReturned) or answer.is_broken_off:
                 raise Frontier(self._why(call))
-            answer = given.recorded.answer
             seconds = max(0, answer.t - given.recorded.call.t) / 1e9
             outcome = Outcome(answer.ok, answer.value, answer.error)
             seq = self.recording.writer.append(call)

@@ -320,6 +320,11 @@ class ToolReturned(Located, tag="tool.returned", frozen=True, kw_only=True):
     assumed: bool = False
     """In a fork: recorded before a change and served all the same."""
 
+    @property
+    def is_broken_off(self) -> bool:
+        """Whether its block was stopped while the call was under way: this is not what the tool answered."""
+        return self.error is not None and self.error.get("type") == "KeyboardInterrupt"
+
 
 class CtxSet(Located, tag="ctx.set", frozen=True, kw_only=True):
     """`ctx.name = value`."""

@@ -42,7 +42,7 @@ from coda.replay.compare import Matcher
 from coda.replay.path import PathMatcher
 from coda.replay.private import PrivateCopy
 from coda.replay.schedule import Schedule
-from coda.replay.tape import BlockTape, interruption_of, is_workers
+from coda.replay.tape import BlockTape, call_broken_off, interruption_of, is_workers
 from coda.runtime import HOLD, Answer, Observe, Request, Stream
 
 _IGNORED = (LimitHit, Output, ProcessIo)
@@ -423,7 +423,8 @@ def _why_broken_off(tape: BlockTape) -> str | None:
     block = tape.started.block
     if tape.finished is None:
         return f"the log ends inside block {block}"
-    if tape.finished.outcome in ("interrupted", "killed") and interruption_of(tape) is None:
+    stopped_again = interruption_of(tape) is not None or call_broken_off(tape)
+    if tape.finished.outcome in ("interrupted", "killed") and not stopped_again:
         return f"block {block} was {tape.finished.outcome} from outside"
     return None
 

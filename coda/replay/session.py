@@ -40,6 +40,7 @@ from coda.replay.tape import (
     Stop,
     Tapes,
     actions_of,
+    call_broken_off,
     count_of,
     feed_of,
     interruption_of,
@@ -401,7 +402,7 @@ class Session:
         finished = tape.finished
         stops_before = position is not None and (position.is_counted or position.seq < tape.end_seq)
         broken = finished is None or finished.outcome in ("interrupted", "killed")
-        if broken and self.started.level == "effects" and not stops_before:
+        if broken and self.started.level == "effects" and not stops_before and not call_broken_off(tape):
             raise MissingEffect(
                 f"block {tape.started.block} was stopped from outside (event {tape.end_seq}); "
                 "at level effects a replay cannot tell where",

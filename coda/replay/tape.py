@@ -26,6 +26,7 @@ from coda.log import (
     Record,
     RunFinished,
     Signal,
+    ToolReturned,
     Trace,
     Units,
     tag_of,
@@ -389,6 +390,11 @@ def interruption_of(tape: BlockTape) -> Signal | None:
     """The interruption at a statement that a block ended with, if there was one."""
     found = (item for item in tape.items if isinstance(item, Signal) and item.statement is not None)
     return next(found, None)
+
+
+def call_broken_off(tape: BlockTape) -> bool:
+    """Whether the block was stopped in a call of a tool: a replay is stopped there, too."""
+    return any(isinstance(item, ToolReturned) and item.is_broken_off for item in tape.items)
 
 
 def triggers_of(tape: BlockTape, stops: list[Stop]) -> list[tuple[int, list[tuple[int, str]]]]:

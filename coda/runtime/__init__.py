@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from coda.runtime.agent import Agent, RunResult, request_digest
+    from coda.runtime.apart import PendingCall
     from coda.runtime.arrivals import Finished, Pending
     from coda.runtime.cells import Cell, split_cells
     from coda.runtime.engine import HOLD, Boundary, Engine
@@ -56,7 +57,7 @@ _HOMES = {
     "MAX_BLOB_BYTES": "sandbox", "Manifest": "manifest",
     "TIMED_OUT": "stopping",
     "ModelClient": "llm", "Mount": "protocol", "Observe": "protocol", "Outcome": "tools",
-    "Pending": "arrivals",
+    "Pending": "arrivals", "PendingCall": "apart",
     "Prepare": "protocol", "Prepared": "protocol", "Primitives": "primitives", "Program": "program",
     "Recording": "recording", "Reply": "llm", "Request": "protocol", "Run": "protocol",
     "Restored": "restoring", "Restorer": "restoring",
@@ -94,6 +95,7 @@ __all__ = [
     "Observe",
     "Outcome",
     "Pending",
+    "PendingCall",
     "Prepare",
     "Prepared",
     "Primitives",

@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable
+from concurrent.futures import Future
 from typing import Any
+
+_CLOSE_SECONDS = 2.0
 
 
 class AsyncRunner:
@@ -22,6 +25,7 @@ class AsyncRunner:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._waiting: dict[int, Future[Any]] = {}
 
     def run(self, awaitable: Awaitable[Any]) -> Any:
         """Waits for an awaitable and gives its result, or raises its exception."""
@@ -34,19 +38,33 @@ class AsyncRunner:
             self._thread = threading.Thread(target=self._loop.run_forever, name="coda-tools", daemon=True)
             self._thread.start()
         future = asyncio.run_coroutine_threadsafe(wait(), self._loop)
+        self._waiting[threading.get_ident()] = future
         try:
             return future.result()
         except BaseException:
             future.cancel()
             raise
+        finally:
+            del self._waiting[threading.get_ident()]
+
+    def cancel(self, thread: int) -> bool:
+        """Cancels the coroutine that a thread waits for; False when it waits for none."""
+        future = self._waiting.get(thread)
+        return future is not None and future.cancel()
 
     def close(self) -> None:
-        """Ends the loop; what still runs on it is cancelled. May be called twice."""
+        """Ends the loop; what still runs on it is cancelled. May be called twice.
+
+        A coroutine that does not give way, or will not be cancelled, keeps the loop to itself.
+        """
         loop, thread = self._loop, self._thread
         self._loop = self._thread = None
         if loop is None or thread is None:
             return
-        asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result()
+        try:
+            asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(_CLOSE_SECONDS)
+        except TimeoutError:
+            return
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

@@ -8,6 +8,7 @@ any more (`Done.broken`) is ended before its last word is handed on.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import selectors
@@ -19,6 +20,7 @@ from typing import Any, Protocol
 import msgspec
 
 from coda.errors import SandboxError
+from coda.runtime.apart import PendingCall
 from coda.runtime.arrivals import INTERRUPTED, Pending
 from coda.runtime.launching import Apart, launch_worker
 from coda.runtime.limits import Limits
@@ -72,7 +74,7 @@ class Boundary(Protocol):
         """An observation with fields."""
 
     def request(self, message: Request) -> Any:
-        """Gives the `Answer`, `HOLD`, or a `Pending` that gives it once there is one."""
+        """Gives the `Answer`, `HOLD`, or a `Pending` or `PendingCall` that gives it once there is one."""
 
     def raw_output(self, stream: str, data: bytes) -> None:
         """What C code or a child wrote to descriptor 1 or 2."""
@@ -112,7 +114,7 @@ class Engine:
     ) -> None:
         self.configure = configure
         self.held: Request | None = None
-        self._pending: tuple[Pending, int] | None = None
+        self._pending: tuple[Pending | PendingCall, int] | None = None
         self._apart = apart
         self._raw: dict[int, str] = {}
         self._raw_ready: list[int] = []
@@ -295,6 +297,7 @@ class Engine:
     def _until_done(self, boundary: Boundary, limits: Limits, block: int) -> Done | Stopped:
         stopping = Stopping(
             ask=lambda reason: self._control.send(Interrupt(block, reason)),
+            break_off=self._break_off,
             signal=lambda: self._signal(boundary),
             has_hooks=self.configure.level != "effects",
             timeout_s=limits.wall_s,
@@ -331,6 +334,19 @@ class Engine:
             except Held as held:
                 self.held = held.request
                 return Stopped(held.request.data.get("line"), held.request.data.get("file"))
+
+    def _break_off(self, reason: str) -> bool:
+        """Ends the call of a tool that the worker waits for; False when it waits for none."""
+        if self._pending is None:
+            return False
+        pending, number = self._pending
+        if not isinstance(pending, PendingCall):
+            return False
+        self._pending = None
+        answer = pending.break_off(reason)
+        with contextlib.suppress(EOFError):  # a worker that is gone is heard to go
+            self._say(msgspec.structs.replace(answer, number=number))
+        return True
 
     def _signal(self, boundary: Boundary) -> None:
         """Sends SIGINT; what is in the log by now happened before it."""
@@ -386,7 +402,7 @@ class Engine:
             answer = boundary.request(message)
             if answer is HOLD:
                 raise Held(message)
-            if isinstance(answer, Pending):
+            if isinstance(answer, Pending | PendingCall):
                 self._pending = (answer, message.number)
             else:
                 assert isinstance(answer, Answer)

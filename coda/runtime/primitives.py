@@ -80,6 +80,10 @@ class Primitives:
             for name, effect in EFFECTS.items()
         ]
 
+    def stop(self) -> bool:
+        """Ends the shell commands that run; False when none does."""
+        return self._shell.stop()
+
     def close(self) -> None:
         """Ends what shell commands left running."""
         self._shell.close()

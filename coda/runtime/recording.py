@@ -8,8 +8,9 @@ a table unchecked. What an opaque act did to the workspace is in the log before 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Container, Iterable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -46,19 +47,23 @@ from coda.log import (
     render,
 )  # fmt: skip
 from coda.runtime.acts import Acts
+from coda.runtime.apart import Apart, Call, PendingCall
 from coda.runtime.arrivals import Arrivals, Finished, Pending
 from coda.runtime.captured import Captured
 from coda.runtime.distrust import own_fields, record_of
 from coda.runtime.entries import Known, encode_values
 from coda.runtime.exchanges import Exchanges
+from coda.runtime.filing import event_of_access, event_of_change
 from coda.runtime.limits import Limits
 from coda.runtime.manifest import Change, Manifest
 from coda.runtime.places import FileAccess
 from coda.runtime.protocol import Answer, Observe, Request, Stream
-from coda.runtime.tools import Outcome
+from coda.runtime.tools import Outcome, error_data
 from coda.runtime.workspace import Workspace
 
 STDOUT, STDERR = -1, -2
+_SOON_SECONDS = 0.005
+_GIVE_UP_SECONDS = 1.0  # for a call that was asked to end
 Echo = Callable[[str, bytes], None]
 ToolRunner = Callable[[str, list[Any], dict[str, Any], "Recording"], Outcome]
 BesideRunner = Callable[[str, list[Any], dict[str, Any]], Outcome]
@@ -84,6 +89,14 @@ _table_decoder = msgspec.json.Decoder(Table)
 _list_encoder = msgspec.json.Encoder()
 
 
+class _Begun(NamedTuple):
+    """A call that is made apart."""
+
+    call: ToolCalled
+    seq: int
+    pending: Call
+
+
 class Recording:
     """Writes one run.
 
@@ -93,6 +106,8 @@ class Recording:
         run_tool: performs a call of a tool or primitive.
         run_beside: performs one on a thread beside others, and gives what it did to files with the outcome.
         effects: effect of each tool by name (`pure`, `read`, `act`).
+        apart: where calls are made that may hang; None: all are made by whoever answers the worker.
+        may_hang: the names of the tools whose calls are made there.
         line_limit: line events of a block after which the rest are elided.
         echo: shows output as it comes (stream, bytes); None shows nothing.
         encoding: of the streams.
@@ -108,6 +123,8 @@ class Recording:
         run_tool: ToolRunner,
         run_beside: BesideRunner | None = None,
         effects: Mapping[str, str],
+        apart: Apart | None = None,
+        may_hang: Container[str] = (),
         line_limit: int,
         echo: Echo | None = None,
         encoding: str = "utf-8",
@@ -128,6 +145,9 @@ class Recording:
         self._run_tool = run_tool
         self._run_beside = run_beside
         self._effects = effects
+        self._apart = apart
+        self._may_hang = may_hang
+        self._call: _Begun | None = None
         self._line_limit = line_limit
         self._echo = echo
         self._encoding = encoding
@@ -166,6 +186,7 @@ class Recording:
         self._carry = []
         self._reads.clear()
         self._process = None
+        self._give_up()
         self.arrivals.close()
         self.arrivals = Arrivals()
 
@@ -345,7 +366,7 @@ class Recording:
 
     # --- requests ------------------------------------------------------------------------------
 
-    def request(self, message: Request) -> Answer | Pending:
+    def request(self, message: Request) -> Answer | Pending | PendingCall:
         """Writes an act's intent, does what there is to do in the host, and answers."""
         kind, data = message.kind, own_fields(message.data)
         if kind == "tool.called":
@@ -370,14 +391,25 @@ class Recording:
             return Answer(True)
         raise SandboxError(f"the worker asked for {kind!r}, which nobody knows")
 
-    def call_tool(self, call: ToolCalled) -> Answer:
-        """Performs a call: intent, act, what it did to files, result."""
-        seq, outcome = self.perform(call)
-        self.finish_call(call, seq, outcome)
-        return Answer(outcome.ok, outcome.value if outcome.ok else outcome.error)
+    def call_tool(self, call: ToolCalled) -> Answer | PendingCall:
+        """Performs a call, or begins it where it may hang: intent, act, what it did to files, result."""
+        if self._apart is None or call.name not in self._may_hang:
+            return self._give(call, *self.perform(call))
+        seq = self._announce(call)
+        run = partial(self._run_tool, call.name, list(call.args), dict(call.kwargs), self)
+        begun = self._call = _Begun(call, seq, self._apart.begin(run))
+        pending = PendingCall(begun.pending, partial(self._end_apart, begun), partial(self._leave, begun))
+        return pending.take(_SOON_SECONDS) or pending
 
     def perform(self, call: ToolCalled) -> tuple[int, Outcome]:
         """Performs a call: intent, act, what it did to files; gives the call's seq and what came of it."""
+        seq = self._announce(call)
+        outcome = self._run_tool(call.name, list(call.args), dict(call.kwargs), self)
+        self._look_after(call, seq)
+        return seq, outcome
+
+    def _announce(self, call: ToolCalled) -> int:
+        """Writes the intent of a call; gives its seq."""
         effect = self._effects.get(call.name)
         if effect is None:
             raise SandboxError(f"the worker called {call.name!r}, which was never declared")
@@ -386,19 +418,39 @@ class Recording:
         seq = self.writer.append(call)
         self._note_call(call, effect)
         self._told = False
-        outcome = self._run_tool(call.name, list(call.args), dict(call.kwargs), self)
-        if effect == "act" and not self._told:
+        return seq
+
+    def _look_after(self, call: ToolCalled, seq: int) -> None:
+        """Writes what a call did to files, unless it told that itself."""
+        if self._effects[call.name] == "act" and not self._told:
             self.sync(by="tool", cause=seq)
-        return seq, outcome
+
+    def _give(self, call: ToolCalled, seq: int, outcome: Outcome) -> Answer:
+        self.finish_call(call, seq, outcome)
+        return Answer(outcome.ok, outcome.value if outcome.ok else outcome.error)
+
+    def _end_apart(self, begun: _Begun, outcome: Outcome) -> Answer:
+        self._call = None
+        self._look_after(begun.call, begun.seq)
+        return self._give(begun.call, begun.seq, outcome)
+
+    def _leave(self, begun: _Begun, reason: str) -> Answer:
+        """Ends a call whose block is stopped: agent code is told so, and no more of the tool."""
+        self._give_up()
+        self._look_after(begun.call, begun.seq)
+        return self._give(begun.call, begun.seq, Outcome(False, error=error_data(KeyboardInterrupt(reason))))
+
+    def _give_up(self) -> None:
+        """No longer waits for the call that was begun, if there is one."""
+        begun, self._call = self._call, None
+        if begun is not None and not begun.pending.give_up(_GIVE_UP_SECONDS):
+            name = begun.call.name
+            detail = f"{name}() had not ended when its block was stopped: what it still does is not recorded"
+            self.writer.append(LimitHit(what="tool", detail=detail, cause=begun.seq))
 
     def begin_call(self, call: ToolCalled) -> Answer:
         """Writes the intent of a call that others may overlap, and starts it."""
-        if call.name not in self._effects:
-            raise SandboxError(f"the worker called {call.name!r}, which was never declared")
-        if self._effects[call.name] == "act" and self._opened:
-            self.sync(by="agent")
-        seq = self.writer.append(call)
-        self._note_call(call, self._effects[call.name])
+        seq = self._announce(call)
         run = self._run_beside
         assert run is not None
         self.arrivals.begin(call.call, seq, call, lambda: run(call.name, list(call.args), dict(call.kwargs)))
@@ -430,8 +482,7 @@ class Recording:
         self._told = False
         for access in ended.outcome.files:
             self.note_file(access, ended.seq)
-        if self._effects[ended.call.name] == "act" and not self._told:
-            self.sync(by="tool", cause=ended.seq)
+        self._look_after(ended.call, ended.seq)
         self.finish_call(ended.call, ended.seq, ended.outcome)
 
     def _note_call(self, call: ToolCalled, effect: str) -> None:
@@ -525,66 +576,23 @@ class Recording:
             self._write_change(change, by=who, cause=own if own is not None else cause)
 
     def _write_change(self, change: Change, *, by: str, cause: int | None) -> None:
-        record: Event
-        if change.op == "deleted":
-            record = FileDeleted(path=change.path, before=change.before, by=by, cause=cause)
-        elif change.op == "made":
-            record = FileMade(path=change.path, by=by, cause=cause)
-        else:
-            record = FileWrote(
-                path=change.path,
-                digest=change.digest,
-                size=change.size,
-                before=change.before,
-                mode=change.mode,
-                mtime_ns=change.mtime_ns,
-                target=change.target,
-                by=by,
-                cause=cause,
-            )
         if change.digest is not None:
             self._reads[change.path] = change.digest
         if change.op in ("wrote", "deleted"):
             self.written[change.path] = change.digest
-        self.writer.append(record)
+        self.writer.append(event_of_change(change, by=by, cause=cause))
 
     def note_file(self, access: FileAccess, cause: int) -> None:
         """Writes an access of a primitive, which the next look must not tell again."""
-        blobs = self.writer.blobs
-        digest = blobs.put(access.after) if access.after is not None else None
-        record: Event
-        if access.op == "read":
-            record = FileRead(
-                path=access.path,
-                digest=digest,
-                size=access.size,
-                via=access.via,
-                error=access.error,
-                cause=cause,
-            )
-        elif access.op == "listed":
-            record = FileListed(path=access.path, via=access.via, cause=cause)
-        elif access.op == "made":
+        if access.op in ("made", "wrote"):
             self.workspace.refresh(self.manifest, access.path)
-            record = FileMade(path=access.path, by="tool", cause=cause)
-        else:
-            self.workspace.refresh(self.manifest, access.path)
-            record = FileWrote(
-                path=access.path,
-                digest=digest,
-                size=access.size,
-                before=blobs.put(access.before) if access.before is not None else None,
-                mode=access.mode,
-                mtime_ns=access.mtime_ns,
-                by="tool",
-                cause=cause,
-            )
-        if access.op == "wrote":
+        record = event_of_access(access, self.writer.blobs, cause=cause)
+        if isinstance(record, FileWrote):
             self._told = True
-            self.written[access.path] = digest
-            if digest is not None:
-                self._reads[access.path] = digest
-                self.workspace.remember(access.path, digest)
+            self.written[access.path] = record.digest
+            if record.digest is not None:
+                self._reads[access.path] = record.digest
+                self.workspace.remember(access.path, record.digest)
         self.writer.append(record)
 
 

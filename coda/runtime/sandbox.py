@@ -34,6 +34,7 @@ from coda.log import (
     RunStarted,
     SandboxStarted,
 )
+from coda.runtime.apart import Apart
 from coda.runtime.beside import Beside
 from coda.runtime.coroutines import AsyncRunner
 from coda.runtime.distrust import checked, failed
@@ -151,6 +152,7 @@ class Sandbox:
         self._tools: dict[str, Tool] = {tool.name: tool for tool in as_tools(tools)}
         self._runner = AsyncRunner()
         self._beside = Beside()
+        self._apart = Apart(self._cancel_call)
         self.writer = create_trace(
             self.root, trace, runs=runs, force=force, durability=durability, on_append=on_append
         )
@@ -203,6 +205,10 @@ class Sandbox:
             run_tool=self._run_tool,
             run_beside=self._run_beside,
             effects={name: tool.effect for name, tool in self._tools.items()},
+            apart=None if self.inprocess else self._apart,
+            may_hang=frozenset(
+                name for name, tool in self._tools.items() if tool.origin == "tool" or name == "bash"
+            ),
             line_limit=line_limit,
             echo=echo,
             encoding=program.encoding,
@@ -403,6 +409,7 @@ class Sandbox:
         except BaseException as error:
             # The log cannot be written, or the user has enough: nothing more happens here.
             self._ended = f"it was stopped by {type(error).__name__}"
+            self._apart.cancel()
             self.engine.kill()
             raise
         finally:
@@ -535,6 +542,11 @@ class Sandbox:
     def _run_beside(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> Outcome:
         return self._beside.perform(self._tools[name], args, kwargs, self._runner)
 
+    def _cancel_call(self, thread: int) -> bool:
+        """Ends the shell commands and the coroutine of a call; False when it has none."""
+        stopped = self._primitives is not None and self._primitives.stop()
+        return self._runner.cancel(thread) or stopped
+
     def _note_file(self, access: FileAccess) -> None:
         if not self._beside.note(access):
             self.recording.note_file(access, self._call)
@@ -548,6 +560,7 @@ class Sandbox:
         try:
             if self._primitives is not None:
                 self._primitives.close()
+            self._apart.close()
             self._runner.close()
             self.recording.arrivals.close()
             self._ended = "it was closed"

@@ -52,6 +52,7 @@ class Shell:
         self.timeout_s = timeout_s
         self.max_output_bytes = max_output_bytes
         self._left: set[int] = set()
+        self._running: set[_Command] = set()
         # Also when nobody calls `close`: a server that a command left behind must not outlive the host.
         self._finalizer = weakref.finalize(self, _kill_groups, self._left)
         self._program = shutil.which("bash") or "/bin/sh"
@@ -76,6 +77,7 @@ class Shell:
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0:
             raise ValueError(f"bash() needs a time limit of more than 0 seconds; got timeout_s={timeout_s!r}")
         command = _Command([self._program, "-c", cmd], self.cwd, self.env, self.max_output_bytes)
+        self._running.add(command)
         try:
             command.start()
             # A limit beyond what a lock can wait for (about 292 years) is none.
@@ -83,6 +85,8 @@ class Shell:
         except BaseException:
             command.stop()
             raise
+        finally:
+            self._running.discard(command)
         if timed_out:
             command.stop()
         if command.error is not None:
@@ -97,6 +101,13 @@ class Shell:
             "returncode": -1 if timed_out or code is None else code,
             "timed_out": timed_out,
         }
+
+    def stop(self) -> bool:
+        """Ends the commands that run, from any thread; False when none does."""
+        running = list(self._running)
+        for command in running:
+            command.stop()
+        return bool(running)
 
     def close(self) -> None:
         """Ends everything that commands left running in their groups."""

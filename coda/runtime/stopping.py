@@ -27,20 +27,29 @@ class Stopping:
 
     Args:
         ask: tells the worker to raise an exception, with this message, before its next statement.
+        break_off: lets the call of a tool for which the worker waits raise KeyboardInterrupt; False when it
+            waits for none.
         signal: sends SIGINT.
         has_hooks: statements have hooks (not at level `effects`).
         timeout_s: wall time of the block; None: no limit.
     """
 
     def __init__(
-        self, *, ask: Ask, signal: Callable[[], None], has_hooks: bool, timeout_s: float | None
+        self,
+        *,
+        ask: Ask,
+        break_off: Callable[[str], bool],
+        signal: Callable[[], None],
+        has_hooks: bool,
+        timeout_s: float | None,
     ) -> None:
         self._ask = ask
+        self._break_off = break_off
         self._signal = signal
         self._has_hooks = has_hooks
         self._end = self.deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
         self.step = "running"
-        """`running`, `asked`, `placed` (a statement was interrupted) or `signalled`."""
+        """`running`, `asked`, `placed` (a statement or a call was interrupted) or `signalled`."""
         self.kind = "KeyboardInterrupt"
         self.reason = ""
 
@@ -58,7 +67,9 @@ class Stopping:
         if self.step != "running":
             return
         self.reason, self.kind = reason, kind
-        if self._has_hooks:
+        if self._break_off(reason):
+            self._place()
+        elif self._has_hooks:
             self.step = "asked"
             self.deadline = time.monotonic() + HOOK_SECONDS
             self._ask(reason)
@@ -67,16 +78,22 @@ class Stopping:
 
     def go_on(self) -> bool:
         """The deadline has passed: takes the next step; False when nothing is left but to kill."""
-        if self.step == "asked":
+        if self.step != "asked":
+            return False
+        if self._break_off(self.reason):
+            self._place()
+        else:
             self._send_signal()
-            return True
-        return False
+        return True
 
     def placed(self) -> None:
         """The worker says that a statement was interrupted: what follows is the block's own cleaning up."""
         if self.step in ("asked", "signalled"):  # it may have been said before the signal was sent
-            self.step = "placed"
-            self.deadline = time.monotonic() + GRACE_SECONDS
+            self._place()
+
+    def _place(self) -> None:
+        self.step = "placed"
+        self.deadline = time.monotonic() + GRACE_SECONDS
 
     def _send_signal(self) -> None:
         self.step = "signalled"

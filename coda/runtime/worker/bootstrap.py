@@ -115,6 +115,7 @@ class Worker:
         self.sockets = Sockets(self.recorder, self.feed, self.units, replaying=replaying)
         self._control_fd = control_fd
         self.interrupts = Interrupts(self.recorder, self.units, control_fd)
+        self.recorder.on_broken_off = self.interrupts.in_call
         self.blocks = Blocks(
             self.recorder,
             self.units,

@@ -74,6 +74,10 @@ class Interrupts:
         """The block ended: what is still asked for comes too late."""
         self._block = 0
 
+    def in_call(self, reason: str) -> None:
+        """The host has broken off a call of the block's: it raises KeyboardInterrupt there, now."""
+        self.placed, self.reason = True, reason
+
     # --- at a statement ------------------------------------------------------------------------
 
     def _listen(self, fd: int) -> None:

@@ -154,6 +154,10 @@ class Stub:
             if ok:
                 return _with_fields(from_envelope(value))
             error = rebuild_exception(value)
+            if isinstance(
+                error, KeyboardInterrupt
+            ):  # no tool's own: the host would be the one to be interrupted
+                self._recorder.on_broken_off(str(error))
         raise error
 
     def _argument(self, value: Any, name: int | str) -> Any:

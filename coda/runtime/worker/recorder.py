@@ -114,6 +114,8 @@ class Recorder:
         self.is_asking = False
         """Whether an agent's thread waits for an answer of the host."""
         self.on_tick: Callable[[], None] = _nothing
+        self.on_broken_off: Callable[[str], None] = _ignore
+        """Told why the host breaks off a call that it was asked for, before KeyboardInterrupt is raised."""
         """Called by the flusher each time that it wakes."""
         self.on_parallel: list[Callable[[], None]] = []
         """Called when threads begin to run at the same time."""
@@ -405,6 +407,10 @@ def _sizes(total: int, most: int) -> Iterator[int]:
 
 def _unexpected(message: Any) -> None:
     raise RuntimeError(f"message out of turn: {type(message).__name__}")
+
+
+def _ignore(_reason: str) -> None:
+    """Where nobody breaks calls off."""
 
 
 def _nothing() -> None:
