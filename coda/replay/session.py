@@ -275,6 +275,11 @@ class Session:
         """Runs one block; True when it stands still at the position."""
         self.block = tape
         if tape.started.table is None:
+            if is_discarded(tape):
+                raise MissingEffect(
+                    f"block {tape.started.block} was stopped while it was compiled (event {tape.end_seq})",
+                    seq=tape.end_seq,
+                )
             self._refuse(tape)
             return False
         self._refuse_endless(tape, position)

@@ -47,7 +47,7 @@ from coda.runtime.protocol import (
     Stream,
 )  # fmt: skip
 from coda.runtime.startup import Startup, startup_here
-from coda.runtime.stopping import Stopping
+from coda.runtime.stopping import NotCompiled, Stopping
 from coda.runtime.usage import out_of_memory_kills
 from coda.runtime.watching import LOOK_SECONDS, Reached, Watch
 
@@ -166,9 +166,35 @@ class Engine:
 
     # --- verbs ---------------------------------------------------------------------------------
 
-    def prepare(self, message: Prepare, boundary: Boundary) -> Prepared:
-        """Compiles a block in the worker. Raises EOFError when it is gone."""
-        return self._expect(message, boundary, Prepared)  # type: ignore[no-any-return]
+    def prepare(self, message: Prepare, boundary: Boundary, *, timeout_s: float | None = None) -> Prepared:
+        """Compiles a block in the worker.
+
+        Args:
+            message: the block.
+            boundary: hears what the worker says meanwhile.
+            timeout_s: how long it may take; None: as long as it takes.
+
+        Raises:
+            EOFError: the worker is gone.
+            NotCompiled: it took longer, or somebody wants the block to be stopped; the worker was ended.
+        """
+        self._wanted = None
+        self._say(message)
+        deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        while self._wanted is None:
+            try:
+                heard = self._next(boundary, deadline)
+            except _Due:
+                detail = f"block {message.block} was not compiled in {timeout_s:g} s"
+                _hit(boundary, "wall", detail)
+                self._wanted = f"stopped: it was not compiled in {timeout_s:g} s", "TimeoutError"
+                break
+            if isinstance(heard, Prepared):
+                return heard
+            if heard is not None:
+                self._dispatch(heard, boundary)
+        self.kill()
+        raise NotCompiled(*self._wanted)
 
     def run(self, message: Run, boundary: Boundary, *, limits: Limits | None = None) -> Done | Stopped:
         """Runs a prepared block to its end, to a stop, or until the boundary holds a request back."""
@@ -176,7 +202,6 @@ class Engine:
             self._say(message)
         except EOFError:
             return self._died(message.block, boundary)
-        self._wanted = None
         return self._until_done(boundary, limits or Limits(), message.block)
 
     def resume(
@@ -285,15 +310,6 @@ class Engine:
 
     # --- hearing -------------------------------------------------------------------------------
 
-    def _expect(self, message: Any, boundary: Boundary, kind: type) -> Any:
-        self._say(message)
-        while True:
-            heard = self._next(boundary)
-            if isinstance(heard, kind):
-                return heard
-            if heard is not None:
-                self._dispatch(heard, boundary)
-
     def _until_done(self, boundary: Boundary, limits: Limits, block: int) -> Done | Stopped:
         stopping = Stopping(
             ask=lambda reason: self._control.send(Interrupt(block, reason)),
@@ -308,10 +324,10 @@ class Engine:
             stopping.look_every(LOOK_SECONDS)
         while True:
             try:
-                heard = self._next(boundary, stopping.deadline)
                 if self._wanted is not None:
                     stopping.begin(*self._wanted)
                     self._wanted = None
+                heard = self._next(boundary, stopping.deadline)
                 if isinstance(heard, Done):
                     return self._ended(heard, stopping, boundary)
                 if isinstance(heard, Stopped):

@@ -121,8 +121,8 @@ class InProcessEngine:
         self.ready = Ready(names, [], True, [])
         _install_hook()
 
-    def prepare(self, message: Prepare, boundary: Boundary) -> Prepared:
-        """Compiles a block."""
+    def prepare(self, message: Prepare, boundary: Boundary, *, timeout_s: float | None = None) -> Prepared:
+        """Compiles a block; nothing holds that to a time."""
         self._channel.boundary = boundary
         return self._blocks.prepare(message)
 

@@ -7,11 +7,8 @@ an exception of ours.
 
 from __future__ import annotations
 
-import datetime
 import os
-import platform
 import secrets
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-import coda
 from coda.config import Config
 from coda.errors import CodaError, SandboxError, UsageError
 from coda.log import (
@@ -31,10 +27,10 @@ from coda.log import (
     FileRead,
     LimitHit,
     RunFinished,
-    RunStarted,
     SandboxStarted,
 )
 from coda.runtime.apart import Apart
+from coda.runtime.beginning import HASH_SEED, run_started
 from coda.runtime.beside import Beside
 from coda.runtime.coroutines import AsyncRunner
 from coda.runtime.distrust import checked, failed
@@ -42,13 +38,12 @@ from coda.runtime.engine import Engine
 from coda.runtime.limits import Limits, limits_in_force
 from coda.runtime.places import FileAccess
 from coda.runtime.primitives import Primitives
-from coda.runtime.program import LOCALE_NAMES, Program, environment_of
+from coda.runtime.program import Program, environment_of
 from coda.runtime.protocol import Configure, Done, Prepare, Prepared, Run
 from coda.runtime.recording import Echo, Recording
 from coda.runtime.restoring import Restorer
 from coda.runtime.results import BlockResult, CtxChange, ErrorInfo
-from coda.runtime.startup import startup_here
-from coda.runtime.surroundings import temp_of, umask_here, zone_of
+from coda.runtime.stopping import NotCompiled
 from coda.runtime.tools import Outcome, Tool, as_tools, declared_data, invoke
 from coda.runtime.traces import create_trace, own_files
 from coda.runtime.workspace import Workspace
@@ -61,7 +56,7 @@ _DEFAULTS = Config()
 VALUE_LIMIT = _DEFAULTS.value_limit
 LINE_LIMIT = _DEFAULTS.line_limit
 MAX_BLOB_BYTES = _DEFAULTS.max_blob
-HASH_SEED = 0
+_COMPILE_SECONDS = 10.0  # at least: compiling is not what the limit of a block is meant for
 
 
 class Sandbox:
@@ -173,6 +168,7 @@ class Sandbox:
         self._dropped = 0
         self._restorer = None if inprocess else restorer
         self._running = False
+        self._stopped: Done | None = None
         self._ended: str | None = None
         self._is_lost = False
 
@@ -220,55 +216,21 @@ class Sandbox:
         self._launch()
         ready = self.engine.ready
         writer.append(
-            self._started(program, manifest=manifest, task=task, model=model, line_limit=line_limit)
+            run_started(
+                self.engine.configure,
+                program,
+                aslr=ready.aslr,
+                fidelity="observed" if self.inprocess else "full",
+                limits=self.limits,
+                line_limit=line_limit,
+                task=task,
+                model=model,
+                manifest=manifest,
+            )
         )
         for tool in self._tools.values():
             writer.append(tool.declaration())
         writer.append(SandboxStarted(names=tuple(ready.names)))
-
-    def _started(
-        self, program: Program, *, manifest: str, task: str | None, model: str | None, line_limit: int
-    ) -> RunStarted:
-        """What a replay must know of this run's surroundings."""
-        startup = startup_here()
-        return RunStarted(
-            wall=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
-            kind=self.kind,
-            coda=coda.__version__,
-            python=platform.python_version(),
-            implementation=sys.implementation.name,
-            platform=f"{sys.platform}-{platform.machine()}",
-            level=self.level,
-            value_limit=self._value_limit,
-            line_limit=line_limit,
-            hash_seed=HASH_SEED,
-            random_seed=self._random_seed,
-            aslr=self.engine.ready.aslr,
-            threads=self.threads,
-            cwd=self.engine.configure.cwd,
-            root=str(self.root),
-            argv=tuple(program.argv),
-            main=program.main,
-            module=program.module,
-            env=tuple(self._env),
-            locale={name: self._env[name] for name in LOCALE_NAMES if name in self._env},
-            zone=zone_of(self._env),
-            temp=temp_of(self._env),
-            umask=umask_here(),
-            tty=program.tty,
-            encoding=program.encoding,
-            closed=program.closed,
-            path=program.path if self.program is not None else None,
-            options=startup.options,
-            variables=startup.variables,
-            fidelity="observed" if self.inprocess else "full",
-            limits=self.limits.in_force(),
-            task=task,
-            model=model,
-            traceparent=os.environ.get("TRACEPARENT"),
-            manifest=manifest,
-            frames=self.engine.configure.frames,
-        )
 
     def _launch(self) -> None:
         """Starts a worker with an empty namespace."""
@@ -347,17 +309,34 @@ class Sandbox:
         self._block = max(self._block, message.block)
         message = msgspec.structs.replace(message, worker=self._worker, base=self.recording.next_id)
         try:
-            prepared = self.engine.prepare(message, self.recording)
+            prepared = self._compile(message)
         except (EOFError, OSError, SandboxError):  # it died while nothing ran, or talks nonsense
             self.engine.kill()
             if self._replace_worker(before=self.writer.next_seq) == "lost":
                 self._begin_anew()
             else:
                 self._say_restored()
-            message = msgspec.structs.replace(message, worker=self._worker)
-            prepared = self.engine.prepare(message, self.recording)
+            try:
+                prepared = self._compile(msgspec.structs.replace(message, worker=self._worker))
+            except (EOFError, OSError, SandboxError):
+                reason = SandboxError("it ended twice while the block was compiled")
+                prepared = self._not_compiled(failed(message.block, reason))
         self._flags = prepared.flags
         return prepared
+
+    def _compile(self, message: Prepare) -> Prepared:
+        self._stopped = None
+        wall_s = self.limits.wall_s
+        timeout_s = None if wall_s is None else max(wall_s, _COMPILE_SECONDS)
+        try:
+            return self.engine.prepare(message, self.recording, timeout_s=timeout_s)
+        except NotCompiled as stopped:
+            return self._not_compiled(stopped.done(message.block))
+
+    def _not_compiled(self, done: Done) -> Prepared:
+        """A block whose worker did not live to compile it: its end is known before it begins."""
+        self._stopped = done
+        return Prepared(done.block, table=b"", flags=self._flags, note=None, error=done.error)
 
     def _begin_anew(self) -> None:
         """A worker with an empty namespace takes the place of one that was lost."""
@@ -387,7 +366,9 @@ class Sandbox:
             )
         )
         recording.begin_block(message.block)
-        if distrust is not None:
+        if self._stopped is not None:
+            done, self._stopped = self._stopped, None
+        elif distrust is not None:
             self.engine.kill()
             done = failed(message.block, distrust)
         elif prepared.error is not None:

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from coda.runtime.protocol import Done
+
 TIMED_OUT = 124
 """Exit status of what was stopped at its time limit, as of timeout(1)."""
 HOOK_SECONDS = 0.25
@@ -108,4 +110,27 @@ class Stopping:
     @property
     def error(self) -> dict[str, Any]:
         """The exception of a block that did not live to raise one."""
-        return {"type": self.kind, "mro": [self.kind], "message": self.reason, "args": [], "traceback": ""}
+        return _error(self.kind, self.reason)
+
+
+class NotCompiled(Exception):
+    """Internal: a block was stopped while it was compiled.
+
+    Attributes:
+        reason: why, in words.
+        kind: `KeyboardInterrupt` or `TimeoutError`.
+    """
+
+    def __init__(self, reason: str, kind: str) -> None:
+        super().__init__(reason, kind)
+        self.reason, self.kind = reason, kind
+
+    def done(self, block: int) -> Done:
+        """How the block ended."""
+        code = None if self.kind == "KeyboardInterrupt" else TIMED_OUT
+        return Done(block, "killed", code, _error(self.kind, self.reason), -1, 0, broken=True)
+
+
+def _error(kind: str, reason: str) -> dict[str, Any]:
+    """The exception of a block that was stopped, as data."""
+    return {"type": kind, "mro": [kind], "message": reason, "args": [], "traceback": ""}

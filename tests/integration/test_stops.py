@@ -13,7 +13,8 @@ import pytest
 from coda.forking import fork
 from coda.log import Signal, Trace, check_trace, open_trace
 from coda.replay import ReplayRestorer, replay, state_at
-from coda.runtime import BlockResult, Sandbox, feedback_text
+from coda.runtime import BlockResult, Prepare, Sandbox, feedback_text
+from coda.runtime.stopping import NotCompiled
 from tests.support.programs import output_of
 
 pytestmark = pytest.mark.slow
@@ -269,3 +270,51 @@ def test_what_cannot_be_rebuilt_is_lost_and_said(tmp_path: Path) -> None:
     marks = [event.record for event in open_trace(sandbox.writer.path).events(types={"limit.hit"})]
     (why,) = [mark.detail for mark in marks if mark.what == "restore"]  # type: ignore[union-attr]
     assert why.startswith("the variables could not be rebuilt: ")
+
+
+LONG = "x = 1\n" * 400_000
+"""Nothing to run, and much to compile."""
+
+
+def test_a_block_is_stopped_while_it_is_compiled(tmp_path: Path) -> None:
+    with boxed(tmp_path, restorer=ReplayRestorer()) as sandbox:
+        sandbox.execute("kept = 7")
+        began = threading.Event()
+        ended = threading.Event()
+
+        def interrupt() -> None:
+            began.wait()
+            while not ended.wait(0.05):
+                sandbox.interrupt("enough")
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        began.set()
+        result = sandbox.execute(LONG)
+        ended.set()
+        thread.join()
+        assert (result.outcome, result.state, result.lines) == ("killed", "rolled_back", 0)
+        assert result.error is not None
+        assert (result.error.kind, result.error.message) == ("KeyboardInterrupt", "enough")
+        assert sandbox.execute("print(kept)").stdout == "7\n"
+    trace = open_trace(tmp_path / "run.jsonl")
+    assert check_trace(trace.path).consistent
+    verdict = replay(trace)
+    assert verdict.diverged is None
+    assert len(verdict.notes) == 1
+    assert verdict.notes[0].startswith("block 2 was killed from outside, and its variables are no part")
+
+
+def test_compiling_has_a_time_limit(tmp_path: Path) -> None:
+    with boxed(tmp_path) as sandbox:
+        message = Prepare(block=1, source=LONG, file="<block 1>", first_line=1, flags=0, top_level_await=True)
+        with pytest.raises(NotCompiled) as stopped:
+            sandbox.engine.prepare(message, sandbox.recording, timeout_s=0.3)
+        done = stopped.value.done(1)
+        assert (done.outcome, done.code, done.broken) == ("killed", 124, True)
+        assert not sandbox.engine.is_alive  # type: ignore[union-attr]
+        # The next block finds a worker that has ended.
+        assert sandbox.execute("print(1)").stdout == "1\n"
+    hits = [event.record for event in open_trace(tmp_path / "run.jsonl").events(types={"limit.hit"})]
+    assert [(hit.what, hit.detail) for hit in hits] == [("wall", "block 1 was not compiled in 0.3 s")]  # type: ignore[union-attr]
+    assert replay(tmp_path / "run.jsonl").diverged is None
