@@ -7,13 +7,10 @@ here, and no package of a module is imported.
 from __future__ import annotations
 
 import importlib.util
-import io
 import os
 import stat
 import sys
 import warnings
-import zipfile
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +22,8 @@ STDIN = "<stdin>"
 
 
 _MAIN = "__main__.py"
+_END_OF_ARCHIVE = b"PK\x05\x06"
+"""Begins the record that ends a zip file."""
 
 
 class Loaded(NamedTuple):
@@ -83,8 +82,11 @@ def _file(program: str, args: tuple[str, ...]) -> Loaded:
         content = path.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot open program {program!r}: {error.strerror}") from error
-    if zipfile.is_zipfile(io.BytesIO(content)):
-        return _archive(program, args, content)
+    if _END_OF_ARCHIVE in content:
+        from coda.cli.archives import main_of
+
+        if (source := main_of(content, program)) is not None:
+            return _archive(program, args, content, source)
     is_folder = path != Path(program)
     # The interpreter joins names and does not clean them; only for the import path it resolves links.
     main = os.path.join(os.getcwd(), *([program, path.name] if is_folder else [program]))
@@ -93,15 +95,8 @@ def _file(program: str, args: tuple[str, ...]) -> Loaded:
     return Loaded(_decode(content, program), facts, content)
 
 
-def _archive(program: str, args: tuple[str, ...], content: bytes) -> Loaded:
-    """A zip file with a `__main__.py`, as `zipapp` makes them; what it holds is imported from it."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            source = archive.read(_MAIN)
-    except KeyError as error:
-        raise UsageError(f"cannot run {program}: it is a zip file without a {_MAIN}") from error
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, zlib.error) as error:
-        raise UsageError(f"cannot run {program}: the zip file cannot be read: {error}") from error
+def _archive(program: str, args: tuple[str, ...], content: bytes, source: bytes) -> Loaded:
+    """A zip file with a `__main__.py`; what it holds is imported from it."""
     place = os.path.join(os.getcwd(), program)
     facts = _facts(argv=(program, *args), main=os.path.join(place, _MAIN), module=None, path=_safe(place))
     return Loaded(_decode(source, f"{program}/{_MAIN}"), facts, content, place)

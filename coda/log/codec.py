@@ -8,6 +8,7 @@ first bytes, so that what nobody asked for is never decoded.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Final
 
 import msgspec
@@ -24,7 +25,6 @@ MAX_SEQ: Final = (1 << 63) - 1
 """No event has a higher number."""
 
 ENCODER: Final = msgspec.json.Encoder()
-_DECODERS: Final = {tag: msgspec.json.Decoder(kind) for tag, kind in TYPES.items()}
 _REFUSED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -106,6 +106,12 @@ def head_of(line: bytes, offset: int) -> Head:
     return head
 
 
+@functools.cache
+def _decoder_of(kind: type[Record]) -> msgspec.json.Decoder[Record]:
+    """Makes the decoder of a type when the first record of it comes: all at once would delay every start."""
+    return msgspec.json.Decoder(kind)
+
+
 def decode(line: bytes, offset: int, kind: str | None = None) -> Record | Unknown:
     """Gives the typed record of a line, or `Unknown` when its type is not known here.
 
@@ -114,14 +120,14 @@ def decode(line: bytes, offset: int, kind: str | None = None) -> Record | Unknow
         LogError: the line is not JSON.
     """
     kind = kind or type_of(line, offset)
-    decoder = _DECODERS.get(kind)
-    if decoder is None:
+    known = TYPES.get(kind)
+    if known is None:
         head = head_of(line, offset)
         if head.type != kind:
             raise SchemaMismatch(f"damaged trace: the record at byte {offset} has two types", offset=offset)
         return Unknown(type=kind, seq=head.seq, n=head.count, t=head.t, raw=line)
     try:
-        record = decoder.decode(line)
+        record = _decoder_of(known).decode(line)
     except msgspec.ValidationError as error:
         where = _event_of(line)
         raise SchemaMismatch(
@@ -171,7 +177,7 @@ def decode_header(line: bytes, name: str) -> Header:
         SchemaMismatch: it is not a trace, or of a version that this coda cannot read.
     """
     try:
-        header = _DECODERS["header"].decode(line)
+        header = _decoder_of(Header).decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise SchemaMismatch(f"{name} is not a coda trace: its first line is no header", offset=0) from error
     assert isinstance(header, Header)

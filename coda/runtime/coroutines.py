@@ -6,13 +6,11 @@ running, is left alone.
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Awaitable
-from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_CLOSE_SECONDS = 2.0
+if TYPE_CHECKING:
+    from coda.runtime.event_loop import EventLoop
 
 
 class AsyncRunner:
@@ -23,56 +21,30 @@ class AsyncRunner:
     """
 
     def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._waiting: dict[int, Future[Any]] = {}
+        self._loop: EventLoop | None = None
 
-    def run(self, awaitable: Awaitable[Any]) -> Any:
-        """Waits for an awaitable and gives its result, or raises its exception."""
+    def run(self, awaitable: Awaitable[Any], *, timeout_s: float | None = None) -> Any:
+        """Waits for an awaitable and gives its result, or raises its exception.
 
-        async def wait() -> Any:
-            return await awaitable
-
+        Raises:
+            TimeoutError: it took longer than that; it was cancelled.
+        """
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(target=self._loop.run_forever, name="coda-tools", daemon=True)
-            self._thread.start()
-        future = asyncio.run_coroutine_threadsafe(wait(), self._loop)
-        self._waiting[threading.get_ident()] = future
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-        finally:
-            del self._waiting[threading.get_ident()]
+            # Few runs have a coroutine, and asyncio takes as long to load as half of coda.
+            from coda.runtime.event_loop import EventLoop
+
+            self._loop = EventLoop()
+        return self._loop.run(awaitable, timeout_s)
 
     def cancel(self, thread: int) -> bool:
         """Cancels the coroutine that a thread waits for; False when it waits for none."""
-        future = self._waiting.get(thread)
-        return future is not None and future.cancel()
+        return self._loop is not None and self._loop.cancel(thread)
 
     def close(self) -> None:
         """Ends the loop; what still runs on it is cancelled. May be called twice.
 
         A coroutine that does not give way, or will not be cancelled, keeps the loop to itself.
         """
-        loop, thread = self._loop, self._thread
-        self._loop = self._thread = None
-        if loop is None or thread is None:
-            return
-        try:
-            asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(_CLOSE_SECONDS)
-        except TimeoutError:
-            return
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-async def _cancel_all() -> None:
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-    await asyncio.get_running_loop().shutdown_asyncgens()
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.close()

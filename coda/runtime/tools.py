@@ -8,7 +8,6 @@ the same things that the recorded call did.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import importlib.util
 import inspect
@@ -273,7 +272,7 @@ def _call(tool: Tool, given: list[Any], named: dict[str, Any], runner: AsyncRunn
         return _wait(result, runner) if inspect.isawaitable(result) else result
     if tool.is_async:
         try:
-            return _wait(asyncio.wait_for(tool.fn(*given, **named), limit), runner)
+            return _wait(tool.fn(*given, **named), runner, timeout_s=limit)
         except TimeoutError as error:
             if error.args:
                 raise  # its own
@@ -300,12 +299,12 @@ def _too_slow(tool: Tool) -> TimeoutError:
     return TimeoutError(f"{tool.name}() took longer than {tool.timeout_s:g} s")
 
 
-def _wait(awaitable: Awaitable[Any], runner: AsyncRunner | None) -> Any:
+def _wait(awaitable: Awaitable[Any], runner: AsyncRunner | None, *, timeout_s: float | None = None) -> Any:
     if runner is not None:
-        return runner.run(awaitable)
+        return runner.run(awaitable, timeout_s=timeout_s)
     own = AsyncRunner()
     try:
-        return own.run(awaitable)
+        return own.run(awaitable, timeout_s=timeout_s)
     finally:
         own.close()
 

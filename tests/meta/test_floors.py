@@ -49,6 +49,11 @@ def test_help_loads_click_alone() -> None:
     assert not {"msgspec", "lark", "rich", *HEAVY} & tops(loaded)
 
 
+def test_a_run_without_coroutines_needs_no_event_loop() -> None:
+    loaded = loaded_by("import coda.cli.exec, coda.runtime.sandbox")
+    assert not {"asyncio", "ssl", "logging"} & loaded
+
+
 @pytest.mark.parametrize("room", ["log", "query", "runtime", "replay", "forking"])
 def test_a_lower_room_loads_no_heavy_library(room: str) -> None:
     assert not {*HEAVY, "click", "lark"} & tops(loaded_by(f"import coda.{room}"))
