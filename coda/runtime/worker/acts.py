@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from coda.runtime.worker.recorder import Recorder
-from coda.runtime.worker.standins import HOST_CODE, Feed, HostFact, Shim
+from coda.runtime.worker.standins import HOST_CODE, LIVE, Feed, HostFact, Shim
 
 # Name to its audit event; None: it has none that anybody hears.
 ACTS: dict[str, str | None] = {
@@ -26,13 +26,9 @@ ACTS: dict[str, str | None] = {
 _OF_TWO = ("rename", "replace", "symlink", "link")
 
 
-def acts(recorder: Recorder, feed: Feed, *, replaying: bool) -> list[tuple[str, Shim]]:
+def acts(recorder: Recorder, feed: Feed) -> list[tuple[str, Shim]]:
     """The stand-ins for functions of `os`."""
-    return [
-        (name, Act(getattr(os, name), recorder, feed, replaying=replaying))
-        for name in ACTS
-        if hasattr(os, name)
-    ]
+    return [(name, Act(getattr(os, name), recorder, feed)) for name in ACTS if hasattr(os, name)]
 
 
 class Act(HostFact):
@@ -40,36 +36,31 @@ class Act(HostFact):
 
     __slots__ = ()
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Answers as the builtin would."""
-        recorder, feed = self._recorder, self._feed
-        if recorder.busy():
-            return self._real(*args, **kwargs)
-        if self._replaying and not feed.live:
-            recorded = feed.peek(HOST_CODE)
-            self._repeat(recorded, args, kwargs)
-            feed.take(HOST_CODE, self.__name__)
-            recorder.code(HOST_CODE, recorded)  # also where a fork begins between the act and what came of it
-            return self._outcome(recorded[1], args)
-        try:
-            given = self._real(*args, **kwargs)
-        except OSError as error:
-            recorder.code(HOST_CODE, [self.__name__, {"errno": error.errno}])
-            raise
-        recorder.code(HOST_CODE, [self.__name__, None])
-        return given
+    def _answer(self, *args: Any, **kwargs: Any) -> Any:
+        """What came of it, after it was done to the copy."""
+        feed = self._feed
+        if not feed.replaying or feed.live:
+            return LIVE
+        coming = feed.coming(self.__name__)
+        self._repeat(coming, args, kwargs)
+        feed.take(HOST_CODE, self.__name__)
+        feed.note(self.__name__, coming)  # also where a fork begins between the act and what came of it
+        return coming
 
-    def _outcome(self, answer: Any, args: tuple[Any, ...]) -> None:
-        if answer is not None:
-            two = self.__name__ in _OF_TWO and len(args) > 1
-            names = (args[0], None, args[1]) if two else args[:1]
-            raise OSError(answer["errno"], os.strerror(answer["errno"]), *names)
+    def _packed(self, value: Any) -> None:
+        return None
 
-    def _repeat(self, recorded: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _unpacked(self, answer: Any) -> None:
+        return None
+
+    def _named(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        two = self.__name__ in _OF_TWO and len(args) > 1
+        return (args[0], None, args[1]) if two else args[:1]
+
+    def _repeat(self, coming: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Does to the copy what was done; of what was refused only tells."""
-        refused = not isinstance(recorded, list) or recorded[1] is not None
         event = ACTS[self.__name__]
-        if refused:
+        if coming is not None:
             if event is not None and args:
                 sys.audit(event, *args)
             return

@@ -104,14 +104,14 @@ class Worker:
         self.ctx = Ctx(self.recorder, self.units)
         self.inspector = Inspector(self.recorder, self.units, self.module.__dict__, self.ctx)
         self.recorder.handle = self.inspector.handle
-        self.feed = Feed(self.recorder, self.inspector.stop)
+        self.feed = Feed(self.recorder, self.inspector.stop, replaying=replaying)
         real_clock = time.monotonic
         self.inbox = Inbox(self.recorder, Clock(), real_clock)
         self.baton = Baton(self.recorder, self.inbox)
         self.interpreter = Interpreter()
         self.recorder.collects = lambda: self.interpreter.collects
         self.shims = Shims(self.recorder, self.feed, self.baton, seed=config.random_seed, replaying=replaying)
-        self.processes = Processes(self.recorder, self.units, self.feed, replaying=replaying)
+        self.processes = Processes(self.recorder, self.units, self.feed)
         self.sockets = Sockets(self.recorder, self.feed, self.units, replaying=replaying)
         self._control_fd = control_fd
         self.interrupts = Interrupts(self.recorder, self.units, control_fd)

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from coda.log import from_envelope, to_envelope
 from coda.runtime.worker.names import describe_exception
 from coda.runtime.worker.recorder import Recorder
-from coda.runtime.worker.standins import HOST_CODE, Feed
+from coda.runtime.worker.standins import LIVE, Feed
 
 _start_thread, _allocate_lock = _thread.start_new_thread, _thread.allocate_lock  # agent code has others
 _CHUNK = 1 << 16
@@ -110,7 +110,6 @@ class Children:
     Args:
         recorder: where events go.
         feed: recorded observations, on replay.
-        replaying: nothing is started while answers come from the log.
         describe: gives the fields of `process.started` for arguments and keywords.
         raise_recorded: raises the exception of a recorded error.
     """
@@ -120,13 +119,11 @@ class Children:
         recorder: Recorder,
         feed: Feed,
         *,
-        replaying: bool,
         describe: Describe,
         raise_recorded: RaiseRecorded,
     ) -> None:
         self._recorder = recorder
         self._feed = feed
-        self._replaying = replaying
         self._describe = describe
         self._raise_recorded = raise_recorded
         self._count = 0
@@ -210,7 +207,7 @@ class Children:
             described["filename"] = to_envelope(getattr(error, "filename", None))
             recorder.request("process.finished", {"error": described, "child": child.number})
             raise
-        recorder.code(HOST_CODE, ["Popen.pid", popen.pid])
+        self._feed.note("Popen.pid", popen.pid)
         for pipe in pipes:
             self._pump(child, pipe, ours[pipe.name])
 
@@ -226,11 +223,10 @@ class Children:
         child.code = recorded.get("code")
         if recorded.get("fed") is not None:
             child.fed = hashlib.sha256()
-        noted = None if self._feed.live else self._feed.take(HOST_CODE, "Popen.pid")
-        if noted is None or self._feed.live:  # a fork past its position
-            noted = ["Popen.pid", recorded.get("pid") or child.number]
-        self._recorder.code(HOST_CODE, noted)
-        popen.pid = noted[1]
+        popen.pid = self._feed.recorded("Popen.pid")
+        if popen.pid is LIVE:  # a fork past its position
+            popen.pid = recorded.get("pid") or child.number
+            self._feed.note("Popen.pid", popen.pid)
         self._feed.children.add(popen.pid)
         popen._child_created = True
         for pipe in pipes:
@@ -376,18 +372,16 @@ class Children:
     def _outcome(self, what: str, child: _Child, ask: Callable[[], Any]) -> Any:
         """The outcome of a wait or a poll: asked of the system and noted, or the recorded one."""
         recorder, feed = self._recorder, self._feed
-        if self._replaying and not feed.live:
-            answer = feed.take(HOST_CODE, what)
-            if not feed.live:
-                recorder.code(HOST_CODE, answer)
-                return answer[1]
+        answer = feed.recorded(what)
+        if answer is not LIVE:
+            return answer
         if child.answered:  # in a fork: the child ended long ago
             outcome: Any = ["done", None, None] if what == "Popen.communicate" else child.code
         else:
             recorder.drain()
             with recorder.quiet():
                 outcome = ask()
-        recorder.code(HOST_CODE, [what, outcome])
+        feed.note(what, outcome)
         return outcome
 
     def _reaped(self, child: _Child, popen: Any, code: int) -> None:

@@ -29,36 +29,33 @@ LATER: dict[str, tuple[str, ...]] = {"socket": ("gethostname",), "resource": ("g
 """Of modules that are adapted when they are imported."""
 
 
-def host_facts(recorder: Recorder, feed: Feed, *, replaying: bool) -> list[tuple[Any, str, HostFact]]:
+def host_facts(recorder: Recorder, feed: Feed) -> list[tuple[Any, str, HostFact]]:
     """Stand-ins for functions that tell of the host: (module, name, stand-in)."""
 
     def fact(real: Any, rebuild: Callable[[Any], Any] | None = None) -> HostFact:
-        return HostFact(real, recorder, feed, replaying=replaying, rebuild=rebuild)
+        return HostFact(real, recorder, feed, rebuild=rebuild)
 
     found = [
         (os, name, fact(getattr(os, name), rebuild)) for name, rebuild in OF_OS.items() if hasattr(os, name)
     ]
     found += [(time, name, fact(getattr(time, name))) for name in OF_TIME if hasattr(time, name)]
     found += [
-        (os, name, Kill(getattr(os, name), recorder, feed, replaying=replaying))
+        (os, name, Kill(getattr(os, name), recorder, feed))
         for name in ("kill", "killpg")
         if hasattr(os, name)
     ]
     return found
 
 
-def stat_facts(recorder: Recorder, feed: Feed, *, replaying: bool) -> list[tuple[str, Shim]]:
+def stat_facts(recorder: Recorder, feed: Feed) -> list[tuple[str, Shim]]:
     """Stand-ins for `os.stat` and its like."""
-    return [
-        (name, Stat(getattr(os, name), recorder, feed, replaying=replaying))
-        for name in ("stat", "lstat", "fstat")
-    ]
+    return [(name, Stat(getattr(os, name), recorder, feed)) for name in ("stat", "lstat", "fstat")]
 
 
-def adapt_later(module: Any, recorder: Recorder, feed: Feed, *, replaying: bool) -> None:
+def adapt_later(module: Any, recorder: Recorder, feed: Feed) -> None:
     """Puts stand-ins into a module of `LATER` that has just been imported."""
     for name in LATER.get(module.__name__, ()):
         real = getattr(module, name, None)
         if real is not None and not isinstance(real, HostFact):
             rebuild = {"getrusage": getattr(module, "struct_rusage", tuple), "getrlimit": tuple}.get(name)
-            setattr(module, name, HostFact(real, recorder, feed, replaying=replaying, rebuild=rebuild))
+            setattr(module, name, HostFact(real, recorder, feed, rebuild=rebuild))

@@ -12,20 +12,20 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from coda.log import from_envelope, to_envelope
+from coda.log import to_envelope
 from coda.runtime.worker.recorder import Recorder
-from coda.runtime.worker.standins import HOST_CODE, Feed, HostFact, Shim
+from coda.runtime.worker.standins import Feed, HostFact, Shim
 
 _FOLDER, _FILE, _LINK, _LINKED_FOLDER, _LINKED_FILE = 1, 2, 4, 8, 16
 
 
-def listings(recorder: Recorder, feed: Feed, *, replaying: bool) -> list[tuple[str, Shim]]:
+def listings(recorder: Recorder, feed: Feed) -> list[tuple[str, Shim]]:
     """The stand-ins for functions of `os`."""
     entry = type("DirEntry", (Entry,), {"__module__": "posix", "__slots__": ()})
     os.DirEntry = entry  # type: ignore[misc, assignment]  # `isinstance` in agent code holds of ours
     return [
-        ("listdir", Listing(os.listdir, recorder, feed, replaying=replaying)),
-        ("scandir", Scan(os.scandir, recorder, feed, replaying=replaying, entry=entry)),
+        ("listdir", Listing(os.listdir, recorder, feed)),
+        ("scandir", Scan(os.scandir, recorder, feed, entry=entry)),
     ]
 
 
@@ -34,32 +34,20 @@ class _Observed(HostFact):
 
     __slots__ = ()
 
-    def _observe(self, path: Any) -> Any:
-        if self._replaying and not self._feed.live:
+    def _answer(self, *args: Any, **kwargs: Any) -> Any:
+        if self._feed.replaying and not self._feed.live:
             try:
-                self._look(path)  # so that it is told as when recording
+                self._ask(*args, **kwargs)  # so that it is told as when recording
             except OSError:
                 pass  # the log knows better
-            answer = self._feed.take(HOST_CODE, self.__name__)
-            if not self._feed.live:
-                self._recorder.code(HOST_CODE, answer)
-                return self._again(answer[1], path)
-        try:
-            found = self._look(path)
-        except OSError as error:
-            self._recorder.code(HOST_CODE, [self.__name__, {"errno": error.errno}])
-            raise
-        self._recorder.code(HOST_CODE, [self.__name__, to_envelope(found)])
-        return found
+        return super()._answer()
 
-    def _look(self, path: Any) -> Any:
-        """Asks the system; a kind of listing says how."""
-        raise NotImplementedError
+    def _packed(self, value: Any) -> Any:
+        return to_envelope(value)
 
-    def _again(self, answer: Any, subject: Any) -> Any:
-        if isinstance(answer, dict) and "errno" in answer:
-            raise OSError(answer["errno"], os.strerror(answer["errno"]), "." if subject is None else subject)
-        return from_envelope(answer)
+    def _named(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        path = args[0] if args else kwargs.get("path")
+        return ("." if path is None else path,)
 
 
 class Listing(_Observed):
@@ -67,11 +55,7 @@ class Listing(_Observed):
 
     __slots__ = ()
 
-    def __call__(self, path: Any = None) -> Any:
-        """Answers as the builtin would."""
-        return self._look(path) if self._recorder.busy() else self._observe(path)
-
-    def _look(self, path: Any) -> Any:
+    def _ask(self, path: Any = None) -> Any:
         return sorted(self._real(path))
 
 
@@ -80,8 +64,8 @@ class Scan(_Observed):
 
     __slots__ = ("_entry",)
 
-    def __init__(self, real: Any, recorder: Recorder, feed: Feed, *, replaying: bool, entry: Any) -> None:
-        super().__init__(real, recorder, feed, replaying=replaying)
+    def __init__(self, real: Any, recorder: Recorder, feed: Feed, *, entry: Any) -> None:
+        super().__init__(real, recorder, feed)
         self._entry = entry
 
     def __call__(self, path: Any = None) -> Any:
@@ -89,14 +73,14 @@ class Scan(_Observed):
         if self._recorder.busy():
             with self._real(path) as entries:
                 return _Entries(sorted(entries, key=_name_of))
-        names, kinds = self._observe(path)
+        names, kinds = super().__call__(path)
         fd = path if isinstance(path, int) else None
         folder = "." if path is None or fd is not None else os.fspath(path)
         return _Entries(
             [self._entry(folder, name, kind, fd) for name, kind in zip(names, kinds, strict=True)]
         )
 
-    def _look(self, path: Any) -> Any:
+    def _ask(self, path: Any = None) -> Any:
         with self._real(path) as entries:
             found = sorted(((entry.name, _kind_of(entry)) for entry in entries), key=_first)
         return [[name for name, _ in found], [kind for _, kind in found]]

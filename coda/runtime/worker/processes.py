@@ -26,13 +26,12 @@ _REDIRECTS = {-1: "pipe", -2: "stdout", -3: "devnull", None: "inherit"}
 class Processes:
     """Installs the recorded forms."""
 
-    def __init__(self, recorder: Recorder, units: Units, feed: Feed, *, replaying: bool) -> None:
+    def __init__(self, recorder: Recorder, units: Units, feed: Feed) -> None:
         self._recorder = recorder
         self._units = units
         self._children = Children(
             recorder,
             feed,
-            replaying=replaying,
             describe=lambda *args, **more: {**self._describe(*args, **more), **units.where()},
             raise_recorded=_raise_recorded,
         )

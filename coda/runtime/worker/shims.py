@@ -84,12 +84,12 @@ class Shims:
         if hasattr(os, "getrandom"):
             replacements.append((os, "getrandom", urandom))
         for kind_of in (stat_facts, listings, acts):
-            for name, shim in kind_of(self.recorder, self.feed, replaying=self.replaying):
+            for name, shim in kind_of(self.recorder, self.feed):
                 # Not in `posix`: the import machinery looks there, and its looks are no observations.
                 real = getattr(os, name)
                 self._swapped[id(real)] = (real, shim)
                 setattr(os, name, shim)
-        replacements += host_facts(self.recorder, self.feed, replaying=self.replaying)
+        replacements += host_facts(self.recorder, self.feed)
         for module, name, shim in replacements:
             self._swap(module, name, shim)
         self._install_derived()
@@ -155,7 +155,7 @@ class Shims:
     def after_import(self, name: str, module: Any) -> None:
         """Adapts a module that has just been imported."""
         if name in LATER:
-            adapt_later(module, self.recorder, self.feed, replaying=self.replaying)
+            adapt_later(module, self.recorder, self.feed)
         if name in WAITERS:
             self._give_real_clock(module)
             if name in SERIAL:

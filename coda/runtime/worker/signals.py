@@ -55,11 +55,11 @@ class Signals:
 
     def install(self) -> None:
         """Replaces what sets handlers and alarms, and what waits for signals."""
-        recorder, feed, replaying = self._recorder, self._feed, self._replaying
+        recorder, feed = self._recorder, self._feed
         feed.inside_call, feed.answer_call = self.inside_call, self.answer_call
         for name in ("alarm", "setitimer", "getitimer"):
             rebuild = None if name == "alarm" else tuple
-            fact = HostFact(getattr(signal, name), recorder, feed, replaying=replaying, rebuild=rebuild)
+            fact = HostFact(getattr(signal, name), recorder, feed, rebuild=rebuild)
             setattr(signal, name, fact)
         for name, body in (
             ("signal", self._on_set),

@@ -19,7 +19,7 @@ from typing import Any
 
 from coda.log import from_envelope, to_envelope
 from coda.runtime.worker.recorder import Recorder
-from coda.runtime.worker.standins import HOST_CODE, Feed, Shim
+from coda.runtime.worker.standins import LIVE, Feed, Shim
 from coda.runtime.worker.units import Units
 
 _ERRORS = ("_socket", "ssl", "builtins")
@@ -124,13 +124,11 @@ class Sockets:
     def fact(self, name: str, perform: Callable[[], Any]) -> Any:
         """A small answer of the system, as a coded observation."""
         recorder, feed = self.recorder, self.feed
-        if self._replaying and not feed.live:
-            answer = feed.take(HOST_CODE, name)
-            if not feed.live:
-                recorder.code(HOST_CODE, answer)
-                if isinstance(answer[1], dict) and "error" in answer[1]:
-                    raise rebuild_error(answer[1]["error"])
-                return from_envelope(answer[1])
+        answer = feed.recorded(name)
+        if answer is not LIVE:
+            if isinstance(answer, dict) and "error" in answer:
+                raise rebuild_error(answer["error"])
+            return from_envelope(answer)
         if self._replaying:  # a fork past its position: the host ends it here
             self.intent("net.connected", {"address": name})
         recorder.drain()
@@ -138,9 +136,9 @@ class Sockets:
             with recorder.quiet():
                 value = perform()
         except (OSError, ValueError) as error:
-            recorder.code(HOST_CODE, [name, {"error": describe_error(error)}])
+            feed.note(name, {"error": describe_error(error)})
             raise
-        recorder.code(HOST_CODE, [name, to_envelope(value)])
+        feed.note(name, to_envelope(value))
         return value
 
     # --- opening and closing ---------------------------------------------------------------------

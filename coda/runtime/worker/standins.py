@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from types import FunctionType
-from typing import Any
+from typing import Any, Final
 
 from coda.log import CODES, from_envelope, to_envelope
 from coda.runtime.worker.baton import Baton
@@ -22,6 +22,8 @@ from coda.runtime.worker.recorder import Recorder
 HOST_CODE = -17
 ENV_CODE = -14
 SLEEP_CODE = -13
+LIVE: Final = object()
+"""No recorded answer: the system is to be asked."""
 CODE_OF = {name: code for code, (_, name) in CODES.items()}
 """Stream code of an observation, by its name."""
 
@@ -29,7 +31,8 @@ CODE_OF = {name: code for code, (_, name) in CODES.items()}
 class Feed:
     """Recorded answers of coded observations, in order; the replaying worker takes them one by one."""
 
-    def __init__(self, recorder: Recorder, stop: Callable[[], None]) -> None:
+    def __init__(self, recorder: Recorder, stop: Callable[[], None], *, replaying: bool) -> None:
+        self.replaying = replaying
         self._recorder = recorder
         self._stop = stop
         self._answers: list[tuple[int, Any]] = []
@@ -60,6 +63,29 @@ class Feed:
             return self._answers[self._next][1]
         return None
 
+    def recorded(self, name: str) -> Any:
+        """The recorded answer of the system to a question, noted anew; `LIVE` where it is to be asked."""
+        if self.replaying and not self.live:
+            answer = self.take(HOST_CODE, name)
+            if not self.live:
+                self._recorder.code(HOST_CODE, answer)
+                return answer[1]
+        return LIVE
+
+    def note(self, name: str, answer: Any) -> None:
+        """Tells what the system answered to a question."""
+        self._recorder.code(HOST_CODE, [name, answer])
+
+    def coming(self, name: str) -> Any:
+        """What will be answered to a question of the system, which is asked a moment later.
+
+        Gives None where no more answers follow; ends the replay where the next is to another question.
+        """
+        if self._next >= len(self._answers):
+            return None
+        self._check(HOST_CODE, name)
+        return self._answers[self._next][1][1]
+
     def take(self, code: int, name: str | None = None) -> Any:
         """Gives the next answer; the replay has diverged and ends when it is to another question.
 
@@ -72,12 +98,15 @@ class Feed:
             self._stop()
         if self.live:
             return None
-        if not self._is_next(code, name):
-            found = self._answers[self._next][0] if self._next < len(self._answers) else None
-            self._recorder.request("diverged", {"asked": code, "recorded": found, "index": self._next})
+        self._check(code, name)
         answer = self._answers[self._next][1]
         self._next += 1
         return answer
+
+    def _check(self, code: int, name: str | None) -> None:
+        if not self._is_next(code, name):
+            found = self._answers[self._next][0] if self._next < len(self._answers) else None
+            self._recorder.request("diverged", {"asked": code, "recorded": found, "index": self._next})
 
     def _is_next(self, code: int, name: str | None) -> bool:
         if self._next >= len(self._answers) or self._answers[self._next][0] != code:
@@ -232,55 +261,57 @@ class Sleep(Shim):
 
 
 class HostFact(Shim):
-    """A function of the surroundings (process id, processors ...): one observation a call."""
+    """A question to the system (process id, processors ...): its answer, or refusal, is one observation."""
 
-    __slots__ = ("_feed", "_real", "_rebuild", "_recorder", "_replaying")
+    __slots__ = ("_feed", "_real", "_rebuild", "_recorder")
 
     def __init__(
-        self,
-        real: Any,
-        recorder: Recorder,
-        feed: Feed,
-        *,
-        replaying: bool,
-        rebuild: Callable[[Any], Any] | None = None,
+        self, real: Any, recorder: Recorder, feed: Feed, *, rebuild: Callable[[Any], Any] | None = None
     ) -> None:
         super().__init__(real)
         self._rebuild = rebuild
         self._real = real
         self._recorder = recorder
         self._feed = feed
-        self._replaying = replaying
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Answers as the builtin would."""
         if self._recorder.busy():
-            return self._real(*args, **kwargs)
-        if self._replaying and not self._feed.live:
-            answer = self._feed.take(HOST_CODE, self.__name__)
-            if not self._feed.live:
-                self._recorder.code(HOST_CODE, answer)
-                return self._again(answer[1], args[0] if args else None)
+            return self._ask(*args, **kwargs)
+        answer = self._answer(*args, **kwargs)
+        if answer is not LIVE:
+            if isinstance(answer, dict) and "errno" in answer:
+                raise OSError(answer["errno"], os.strerror(answer["errno"]), *self._named(*args, **kwargs))
+            return self._unpacked(answer)
         try:
-            if type(self._real) is FunctionType:
-                with self._recorder.quiet():  # what it asks for itself is answered with it
-                    value = self._real(*args, **kwargs)
-            else:
-                value = self._real(*args, **kwargs)
+            value = self._ask(*args, **kwargs)
         except OSError as error:
-            self._recorder.code(HOST_CODE, [self.__name__, {"errno": error.errno}])
+            self._feed.note(self.__name__, {"errno": error.errno})
             raise
-        plain = list(value) if isinstance(value, tuple) else value
-        self._recorder.code(HOST_CODE, [self.__name__, to_envelope(plain)])
+        self._feed.note(self.__name__, self._packed(value))
         return value
 
-    def _again(self, answer: Any, subject: Any) -> Any:
-        """The recorded answer, or the recorded refusal."""
-        if isinstance(answer, dict) and "errno" in answer:
-            named = (subject,) if isinstance(subject, (str, bytes, os.PathLike)) else ()
-            raise OSError(answer["errno"], os.strerror(answer["errno"]), *named)
+    # What a kind of question does in a way of its own: how it is answered from the log, asked of the system,
+    # put into the log and taken out of it, and what a refusal names.
+
+    def _answer(self, *args: Any, **kwargs: Any) -> Any:
+        return self._feed.recorded(self.__name__)
+
+    def _ask(self, *args: Any, **kwargs: Any) -> Any:
+        if type(self._real) is FunctionType:
+            with self._recorder.quiet():  # what it asks for itself is answered with it
+                return self._real(*args, **kwargs)
+        return self._real(*args, **kwargs)
+
+    def _packed(self, value: Any) -> Any:
+        return to_envelope(list(value) if isinstance(value, tuple) else value)
+
+    def _unpacked(self, answer: Any) -> Any:
         value = from_envelope(answer)
         return self._rebuild(value) if self._rebuild is not None else value
+
+    def _named(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        return args[:1] if args and isinstance(args[0], (str, bytes, os.PathLike)) else ()
 
 
 class Stat(HostFact):
@@ -288,29 +319,15 @@ class Stat(HostFact):
 
     __slots__ = ()
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Answers as the builtin would."""
-        recorder, feed = self._recorder, self._feed
-        if recorder.busy():
-            return self._real(*args, **kwargs)
-        if self._replaying and not feed.live:
-            answer = feed.take(HOST_CODE, self.__name__)
-            if not feed.live:
-                recorder.code(HOST_CODE, answer)
-                return self._again(answer[1], args[0] if args else kwargs.get("path"))
-        try:
-            found = self._real(*args, **kwargs)
-        except OSError as error:
-            recorder.code(HOST_CODE, [self.__name__, {"errno": error.errno}])
-            raise
-        plain, named = found.__reduce__()[1]
-        recorder.code(HOST_CODE, [self.__name__, {"stat": list(plain), "more": named}])
-        return found
+    def _packed(self, value: Any) -> Any:
+        plain, named = value.__reduce__()[1]
+        return {"stat": list(plain), "more": named}
 
-    def _again(self, answer: Any, subject: Any) -> Any:
-        if "errno" in answer:
-            raise OSError(answer["errno"], os.strerror(answer["errno"]), subject)
+    def _unpacked(self, answer: Any) -> Any:
         return os.stat_result(answer["stat"], answer["more"])
+
+    def _named(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        return (args[0] if args else kwargs.get("path"),)
 
 
 class Kill(HostFact):
@@ -318,8 +335,8 @@ class Kill(HostFact):
 
     __slots__ = ("_own",)
 
-    def __init__(self, real: Any, recorder: Recorder, feed: Feed, *, replaying: bool) -> None:
-        super().__init__(real, recorder, feed, replaying=replaying)
+    def __init__(self, real: Any, recorder: Recorder, feed: Feed) -> None:
+        super().__init__(real, recorder, feed)
         self._own = (os.getpid, os.getpgrp)[real.__name__ == "killpg"]()
 
     def __call__(self, ident: Any, number: Any, /) -> None:
@@ -328,25 +345,23 @@ class Kill(HostFact):
         if recorder.busy():
             self._real(ident, number)
             return
-        if self._replaying and not feed.live:
-            answer = feed.take(HOST_CODE, self.__name__)
-            if not feed.live:
-                recorder.code(HOST_CODE, answer)
-                own, errno = answer[1]
-                if own:
-                    recorder.drain()
-                    with feed.inside_call():
-                        self._real(self._own, number)
-                if errno is not None:
-                    raise OSError(errno, os.strerror(errno))
-                return
-        if ident in feed.children:
-            recorder.code(HOST_CODE, [self.__name__, [False, None]])
+        answer = feed.recorded(self.__name__)
+        if answer is not LIVE:
+            own, errno = answer
+            if own:
+                recorder.drain()
+                with feed.inside_call():
+                    self._real(self._own, number)
+            if errno is not None:
+                raise OSError(errno, os.strerror(errno))
             return
-        if self._replaying and not feed.real and ident != self._own:
+        if ident in feed.children:
+            feed.note(self.__name__, [False, None])
+            return
+        if feed.replaying and not feed.real and ident != self._own:
             raise PermissionError(f"a fork does not signal process {ident}")
         if ident == self._own:
-            recorder.code(HOST_CODE, [self.__name__, [True, None]])
+            feed.note(self.__name__, [True, None])
             recorder.drain()  # it may be the last thing that this process does
             with feed.inside_call():
                 self._real(ident, number)
@@ -359,8 +374,7 @@ class Kill(HostFact):
             errno = error.errno
             raise
         finally:
-            recorder.code(HOST_CODE, [self.__name__, [False, errno]])
-        return
+            feed.note(self.__name__, [False, errno])
 
 
 class Derived(Shim):
