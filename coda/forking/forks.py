@@ -324,24 +324,31 @@ class _Fork:
         self.recording.opened_before(self._open_files())
         pool = Pool(self.rest, effects=self.effects, live=self.live, assume=assume)
         envelope = UNSET if result is UNSET else to_envelope(result, max_bytes=1 << 26)
-        self._note_children()
+        children = Exchanges(self.parent)
+        self._note_children(children)
         begun = session.boundary.schedule.under_way.values()
         under_way = [found for call in begun if (found := answered(call, self.rest)) is not None]
         self.boundary = ForkBoundary(
             self.recording,
             session.copy,
             pool,
-            Exchanges(self.parent),
+            children,
             live=self.live,
             result=envelope,
             under_way=under_way,
         )
 
-    def _note_children(self) -> None:
-        """Children that were started before the position may be waited for after it."""
+    def _note_children(self, children: Exchanges) -> None:
+        """Children that were started before the position may be waited for after it.
+
+        What they wrote later is on its way to the fork, so it is in the fork's log.
+        """
         for placed in self.parent.records(own=False, types={"process.started"}):
             if isinstance(placed.record, ProcessStarted) and placed.record.seq < self.first_seq:
                 self.recording.exchanges.note_child(placed.record, placed.record.seq)
+                for piece in children.pieces(placed.record.seq):
+                    if piece.seq >= self.first_seq and piece.stream != "stdin":
+                        self.writer.append(msgspec.structs.replace(piece, seq=-1, t=-1))
 
     def _open_files(self) -> dict[str, int]:
         """Files that were opened for writing, and whose new content no event of the prefix tells yet."""

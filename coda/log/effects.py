@@ -189,7 +189,7 @@ class NetOpened(Located, tag="net.opened", frozen=True, kw_only=True):
 
 
 class NetSent(Located, tag="net.sent", frozen=True, kw_only=True):
-    """A piece was about to be sent; what TLS encrypts is here in clear."""
+    """A piece was about to be sent; what TLS encrypts is here in clear, but not on an event loop."""
 
     conn: int
     """Number of the connection."""

@@ -220,25 +220,3 @@ def test_a_loop_handles_signals(ws: Path) -> None:
         )
     assert done.stdout == "True False\n"
     assert replay(sandbox.writer.path).diverged is None
-
-
-def test_sockets_on_a_loop_work_and_are_marked(ws: Path) -> None:
-    with boxed(ws) as sandbox:
-        done = executed(
-            sandbox,
-            """
-            import asyncio
-            async def serve(reader, writer):
-                writer.write((await reader.readline()).upper())
-                await writer.drain()
-                writer.close()
-            server = await asyncio.start_server(serve, "127.0.0.1", 0)
-            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-            writer.write(b"hello\\n")
-            print(await reader.readline(), await asyncio.wait_for(asyncio.sleep(0.01, 7), 1))
-            writer.close()
-            server.close()
-            """,
-        )
-    assert done.stdout == "b'HELLO\\n' 7\n"
-    assert "asyncio" in marks(sandbox.writer.path)

@@ -40,12 +40,13 @@ from coda.runtime.worker.inspector import Inspector
 from coda.runtime.worker.interpreter import Interpreter, set_switch_interval
 from coda.runtime.worker.interrupts import Interrupts
 from coda.runtime.worker.isolation import Isolation, fence, isolate
-from coda.runtime.worker.loop import Loops
+from coda.runtime.worker.loop import Loops, on_our_loop
 from coda.runtime.worker.main_module import new_main_module
 from coda.runtime.worker.modules import PACKAGE_FOLDER, AgentFinder, write_no_bytecode
 from coda.runtime.worker.names import Ctx, Stub, describe_exception, note_mutations
 from coda.runtime.worker.ownership import Finder, Ownership
 from coda.runtime.worker.processes import Processes
+from coda.runtime.worker.readiness import Readiness
 from coda.runtime.worker.recorder import Recorder
 from coda.runtime.worker.returning import WayBack, isolate_for_now
 from coda.runtime.worker.shims import AfterImport, Shims
@@ -230,7 +231,9 @@ class Worker:
         baton.mark = self.signals.mark = self.audit.mark
         self.signals.install()
         self.recorder.on_tick = self._look
-        loops = Loops(baton, LoopClock(self.inbox.clock, _recorded_clock), self.audit.mark)
+        self.sockets.on_loop = on_our_loop
+        readiness = Readiness(self.recorder, self.feed, baton, self.sockets)
+        loops = Loops(baton, LoopClock(self.inbox.clock, _recorded_clock), readiness, self.audit.mark)
         if self.config.threads != "serial":
             self.audit.watch_threads()
             baton.open()

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from coda.log import from_envelope, to_envelope
 from coda.runtime.worker.names import describe_exception
+from coda.runtime.worker.readiness import CAN_WATCH
 from coda.runtime.worker.recorder import Recorder
 from coda.runtime.worker.standins import LIVE, Feed
 
@@ -177,7 +178,7 @@ class Children:
         else:
             self._run(popen, child, given, pipes, execute)
         popen.__dict__["_coda"] = child
-        if _caller_is_asyncio():
+        if not CAN_WATCH and _caller_is_asyncio():
             detail = "asyncio waits for the child by itself: a replay cannot answer that yet"
             self._recorder.observe("limit.hit", {"what": "asyncio-process", "detail": detail})
 

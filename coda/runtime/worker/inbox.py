@@ -161,6 +161,13 @@ class Inbox:
         """Delivers what has arrived, without waiting; True when there was something."""
         return self._ask(block=False)
 
+    def look(self) -> bool:
+        """As `poll`, of who waits for something else meanwhile: a look that finds nothing is no turn."""
+        if self._ask(block=False):
+            return True
+        self._turns -= 1
+        return False
+
     def next_due(self) -> float | None:
         """Seconds until the next timer is due, by the real clock; None without one."""
         self._drop_cancelled()

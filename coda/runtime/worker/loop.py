@@ -3,7 +3,7 @@
 Guarantee: callbacks become ready in an order that follows from the program and from the arrivals in the
 log. Timers fire when the log says so and not when a clock does; tasks and futures hash by the order of their
 making, so sets of them keep one order; `as_completed` makes its tasks in the order that it is given them.
-Sockets and child processes on the loop work, and are marked: a replay cannot answer them.
+Which descriptors are ready is in the log too (`readiness.py`): transports of sockets and of children replay.
 """
 
 from __future__ import annotations
@@ -16,15 +16,13 @@ from typing import Any
 
 from coda.runtime.worker.baton import Baton
 from coda.runtime.worker.inbox import LoopClock, Timer
+from coda.runtime.worker.readiness import CAN_WATCH, PipeCalls, Readiness
 
 _BUSY_TURNS = 50
 """After so many turns in which something was always ready, arrivals are looked for all the same."""
-_OPEN_SECONDS = 0.01
-"""A loop that waits for descriptors looks for other arrivals this often."""
 OTHER_LOOPS = ("uvloop", "trio", "curio", "gevent", "eventlet", "twisted.internet.base")
 """Libraries with event loops of their own, which do not wait by ours."""
 _OUTSIDE = "agent code woke its event loop from a thread that is not its own: a replay cannot know when"
-_OPEN = "agent code uses sockets or child processes on its event loop: a replay cannot answer them"
 
 
 class Loops:
@@ -33,12 +31,16 @@ class Loops:
     Args:
         baton: gives turns.
         clock: what loops call the time.
+        readiness: what they learn of descriptors.
         mark: told in a sentence of what cannot be replayed.
     """
 
-    def __init__(self, baton: Baton, clock: LoopClock, mark: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, baton: Baton, clock: LoopClock, readiness: Readiness, mark: Callable[[str, str], None]
+    ) -> None:
         self._baton = baton
         self._clock = clock
+        self._readiness = readiness
         self._mark = mark
         self._serial = itertools.count(1)
 
@@ -67,11 +69,27 @@ class Loops:
         tasks.as_completed = _ordered(tasks)
 
     def _adapt_events(self, events: Any) -> None:
-        loop = _loop_class(events.SelectorEventLoop, self._baton, self._clock, self._mark)
+        readiness = self._readiness
+        loop = _loop_class(events.SelectorEventLoop, self._baton, self._clock, readiness, self._mark)
         events.SelectorEventLoop = events._UnixSelectorEventLoop = loop
         events.DefaultEventLoopPolicy._loop_factory = loop
         if hasattr(events, "EventLoop"):
             events.EventLoop = loop
+        events.os = PipeCalls(readiness)
+        transport = events._UnixSubprocessTransport
+        start = transport._start
+
+        def _start(own: Any, *args: Any, **kwargs: Any) -> None:
+            start(own, *args, **kwargs)
+            readiness.started(own._proc)
+
+        transport._start = _start
+
+
+def on_our_loop() -> bool:
+    """Whether the calling thread runs a loop of ours."""
+    events = sys.modules.get("asyncio.events")
+    return events is not None and isinstance(events._get_running_loop(), _Waiting)
 
 
 def _serial(real: Any, numbers: itertools.count[int]) -> Any:
@@ -124,6 +142,7 @@ class _Waiting:
 
     _coda_baton: Baton
     _coda_clock: LoopClock
+    _coda_readiness: Readiness
     _coda_mark: Callable[[str, str], None]
     _coda_library: str
     """Folder of asyncio: what asks for the time from there is not the agent."""
@@ -133,6 +152,7 @@ class _Waiting:
     _stopping: bool
     _process_events: Any
     call_soon_threadsafe: Any
+    create_future: Any
 
     def __init__(self, selector: Any = None) -> None:
         super().__init__(selector)  # type: ignore[call-arg]  # of the base
@@ -209,21 +229,36 @@ class _Waiting:
 
     def _coda_select(self) -> None:
         """Waits for descriptors too, as the interpreter's own loop does."""
-        self._coda_mark("asyncio", _OPEN)
-        seconds = 0.0 if self._coda_can_run() else _OPEN_SECONDS
-        due = self._coda_baton.inbox.next_due()
-        if due is not None:
-            seconds = max(0.0, min(seconds, due))
-        self._process_events(self._selector.select(seconds))
+        self._process_events(self._coda_readiness.select(self._selector, self._coda_can_run))
         self._coda_baton.breathe()
 
+    async def _make_subprocess_transport(self, *args: Any, **kwargs: Any) -> Any:
+        if not CAN_WATCH:
+            return await super()._make_subprocess_transport(*args, **kwargs)  # type: ignore[misc]  # the base
+        waiter = self.create_future()
+        kind = sys.modules["asyncio.unix_events"]._UnixSubprocessTransport
+        transport = kind(self, *args, waiter=waiter, **kwargs)
+        self._coda_readiness.watch(self, transport)
+        try:
+            await waiter
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException:
+            transport.close()
+            await transport._wait()
+            raise
+        return transport
 
-def _loop_class(real: Any, baton: Baton, clock: LoopClock, mark: Callable[[str, str], None]) -> Any:
+
+def _loop_class(
+    real: Any, baton: Baton, clock: LoopClock, readiness: Readiness, mark: Callable[[str, str], None]
+) -> Any:
     """The event loop, on what the interpreter's own is."""
     module = sys.modules[real.__module__]
     own = {
         "_coda_baton": baton,
         "_coda_clock": clock,
+        "_coda_readiness": readiness,
         "_coda_mark": staticmethod(mark),
         "_coda_library": os.path.dirname(module.__file__ or "") + os.sep,
     }

@@ -4,10 +4,11 @@ Recording, `socket.socket` works as ever, and each piece that passes is an event
 is sent, what is received before agent code sees it. Replaying, nothing is connected: the descriptor is one
 end of a pair of our own, what would be sent is compared, and what is received comes from the log, piece by
 piece as it came then. Everything that is built on blocking sockets (`http.client`, `urllib`, requests,
-httpx, `smtplib`, drivers in pure Python) is covered thereby; what TLS encrypts is in `tls.py`.
+httpx, `smtplib`, drivers in pure Python) is covered thereby; what TLS encrypts is in `tls.py`. Sockets of an
+event loop do not block: the same, and that nothing could be read or written yet is recorded as it was.
 
-Not covered, and marked when it happens: sockets that do not block (event loops have those), datagrams,
-servers, and C libraries with connections of their own.
+Not covered, and marked when it happens: sockets that do not block and are on no event loop of asyncio,
+datagrams, servers, and C libraries with connections of their own.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from coda.runtime.worker.recorder import Recorder
 from coda.runtime.worker.standins import LIVE, Feed, Shim
 from coda.runtime.worker.units import Units
 
+_SERVES = "agent code serves others, and not on an event loop: a replay cannot answer who comes"
 _ERRORS = ("_socket", "ssl", "builtins")
 
 
@@ -34,6 +36,8 @@ class Connection:
         self.peer: Any = None
         self.other_end: Any = None
         """When answered: the end of the pair that nobody writes to."""
+        self.is_opening = False
+        """Whether it has begun, without waiting, and is not there yet."""
 
     @property
     def is_answered(self) -> bool:
@@ -59,6 +63,8 @@ class Sockets:
         self._count = 0
         self.mark: Callable[[str, str], None] = lambda what, detail: None
         """Told in a sentence of what cannot be replayed."""
+        self.on_loop: Callable[[], bool] = lambda: False
+        """Whether the calling thread runs an event loop whose waiting is in the log."""
         self._open: dict[int, Connection] = {}
         """Connections by descriptor."""
         self._bound: dict[int, Any] = {}
@@ -72,8 +78,13 @@ class Sockets:
         """Puts the recorded forms into the class `socket.socket`; its subclasses have them too."""
         kind, base = module.socket, module._socket.socket
         self._module = module
-        for function in (*self._opening(kind, base), *self._receiving(base), *self._sending(base),
-                         *self._asking(base)):  # fmt: skip
+        for function in (
+            *self._opening(kind, base),
+            *self._serving(kind, base),
+            *self._receiving(base),
+            *self._sending(base),
+            *self._asking(base),
+        ):
             function.__qualname__ = f"socket.{function.__name__}"
             function.__module__ = "socket"
             setattr(kind, function.__name__, function)
@@ -116,6 +127,11 @@ class Sockets:
             raise
         recorder.observe(kind, {**facts, **found, **self._units.where()})
         return found
+
+    @property
+    def asks(self) -> bool:
+        """Whether answers come from the system, and not from the log."""
+        return not self.feed.replaying or self.feed.live
 
     def go_real(self) -> None:
         """The run itself goes on: the network is there again."""
@@ -185,11 +201,7 @@ class Sockets:
 
         made.__name__ = "__init__"
 
-        def listen(sock: Any, *backlog: Any) -> None:
-            self.mark("network", "agent code serves others: a replay cannot answer who comes")
-            base.listen(sock, *backlog)
-
-        return [made, connect, connect_ex, bind, _real_close, listen]
+        return [made, connect, connect_ex, bind, _real_close]
 
     def _forget(self, fd: int) -> None:
         """The descriptor is closed, or another socket's."""
@@ -198,31 +210,101 @@ class Sockets:
         if connection is not None and connection.other_end is not None:
             connection.other_end.close()
 
+    def _serving(self, kind: Any, base: Any) -> list[Any]:
+        take = kind.accept
+
+        def listen(sock: Any, *backlog: Any) -> None:
+            if not self._is_ours(sock):
+                base.listen(sock, *backlog)
+                return
+            if not self.on_loop():
+                self.mark("network", _SERVES)
+            self.fact("listen", lambda: base.listen(sock, *backlog))
+
+        def accept(sock: Any) -> Any:
+            if not self._is_ours(sock):
+                return take(sock)
+            came: list[Any] = []
+
+            def perform() -> Any:
+                came.extend(take(sock))
+                return came[1]
+
+            address = self.fact("accept", perform)
+            if not came:
+                with self.recorder.quiet():
+                    other_end, ours = self._module.socketpair()
+                    came.append(kind(sock.family, sock.type, sock.proto, fileno=ours.detach()))
+            self._count += 1
+            connection = Connection(self._count)
+            connection.other_end = None if self.asks else other_end
+            self._opened(came[0], connection, base, lambda: None)
+            return came[0], address
+
+        return [listen, accept]
+
     def _is_ours(self, sock: Any) -> bool:
         stream = sock.type & 0xF == self._module.SOCK_STREAM
-        return stream and sock.gettimeout() != 0.0 and not self.recorder.busy()
+        return stream and not self.recorder.busy() and (sock.gettimeout() != 0.0 or self.on_loop())
 
     def _connect(self, sock: Any, address: Any, base: Any) -> None:
         self._count += 1
         connection = Connection(self._count)
         self.intent("net.connected", {"address": address_text(address), "conn": connection.number})
+        if sock.gettimeout() != 0.0:
+            self._opened(sock, connection, base, lambda: base.connect(sock, address))
+            return
+        connection.is_opening = True
+        self._join(sock, connection)
+        self.fact("connect", lambda: base.connect(sock, address))  # as a rule it is under way
+        self._opened(sock, connection, base, lambda: None)
+
+    def _opened(self, sock: Any, connection: Connection, base: Any, finish: Callable[[], None]) -> None:
+        """The connection is there, or the error instead of it."""
 
         def perform() -> dict[str, Any]:
-            base.connect(sock, address)
+            finish()
             return {
                 "local": to_envelope(base.getsockname(sock)), "peer": to_envelope(base.getpeername(sock))
             }  # fmt: skip
 
         found = self.observation("net.opened", connection, perform)
         connection.local, connection.peer = from_envelope(found["local"]), from_envelope(found["peer"])
-        if self._replaying:
+        connection.is_opening = False
+        self._join(sock, connection)
+
+    def _join(self, sock: Any, connection: Connection) -> None:
+        """From now on the socket is the connection's; on replay it becomes an end of a pair of ours."""
+        self._open[sock.fileno()] = connection
+        if self._replaying and not connection.is_answered:
             with self.recorder.quiet():
                 connection.other_end, ours = self._module.socketpair()
                 timeout = sock.gettimeout()
                 os.dup2(ours.fileno(), sock.fileno(), inheritable=False)
                 ours.close()
                 sock.settimeout(timeout)
-        self._open[sock.fileno()] = connection
+
+    def _how_it_went(self, sock: Any, connection: Connection, base: Any) -> int:
+        """What became of a connection that was begun without waiting: 0, or the error."""
+
+        def finish() -> None:
+            module = self._module
+            code = base.getsockopt(sock, module.SOL_SOCKET, module.SO_ERROR)
+            if code:
+                raise OSError(code, os.strerror(code))
+
+        try:
+            self._opened(sock, connection, base, finish)
+        except OSError as error:
+            return error.errno or 0
+        return 0
+
+    def wait_for_more(self) -> None:
+        """An event loop waits for descriptors: a fork does not, whose connections are its parent's."""
+        if self._replaying:
+            for connection in self._open.values():
+                if connection.is_answered:
+                    self.intent("net.connected", {"address": address_text(connection.peer)})
 
     # --- what passes -----------------------------------------------------------------------------
 
@@ -310,8 +392,11 @@ class Sockets:
                 base.setsockopt(sock, *args)
 
         def getsockopt(sock: Any, *args: Any) -> Any:
-            if self.of(sock) is None:
+            connection = self.of(sock)
+            if connection is None:
                 return base.getsockopt(sock, *args)
+            if connection.is_opening and args[:2] == (self._module.SOL_SOCKET, self._module.SO_ERROR):
+                return self._how_it_went(sock, connection, base)
             return self.fact("getsockopt", lambda: base.getsockopt(sock, *args))
 
         return [getsockname, getpeername, shutdown, setsockopt, getsockopt]

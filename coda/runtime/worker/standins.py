@@ -103,10 +103,14 @@ class Feed:
         self._next += 1
         return answer
 
+    def differs(self, code: int) -> None:
+        """The replay has diverged, and ends here: the log cannot be meant by what is asked."""
+        found = self._answers[self._next][0] if self._next < len(self._answers) else None
+        self._recorder.request("diverged", {"asked": code, "recorded": found, "index": self._next})
+
     def _check(self, code: int, name: str | None) -> None:
         if not self._is_next(code, name):
-            found = self._answers[self._next][0] if self._next < len(self._answers) else None
-            self._recorder.request("diverged", {"asked": code, "recorded": found, "index": self._next})
+            self.differs(code)
 
     def _is_next(self, code: int, name: str | None) -> bool:
         if self._next >= len(self._answers) or self._answers[self._next][0] != code:

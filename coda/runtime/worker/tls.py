@@ -3,15 +3,20 @@
 A handshake is made of chance that no log can answer, so nothing of it is replayed: its outcome (version,
 cipher, certificate, protocol, or the error) is one observation, and `SSLSocket` gets an object that answers
 from there. Reads and writes are those of a plain connection (`sockets.py`).
+
+Where a library moves the bytes itself (`SSLObject` on a `MemoryBIO`: event loops, a proxy behind TLS), each
+step is an observation: the text in clear, and the bytes that go out, which chance has shaped.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from typing import Any
 
 from coda.runtime.worker.sockets import Connection, Sockets
+from coda.runtime.worker.standins import HOST_CODE
 
 
 class Tls:
@@ -46,8 +51,40 @@ class Tls:
 
         _wrap_socket.__qualname__ = "SSLContext._wrap_socket"
         context._wrap_socket = _wrap_socket
+        self._adapt_memory(module)
         for name in ("load_verify_locations", "load_cert_chain"):
             self._tell_of_files(context, name)
+
+    def _adapt_memory(self, module: Any) -> None:
+        real, real_bio, sockets = module.SSLContext._wrap_bio, module.MemoryBIO, self._sockets
+
+        class MemoryBIO(Memory):
+            def __init__(self) -> None:
+                super().__init__(real_bio(), sockets)
+
+        MemoryBIO.__qualname__, MemoryBIO.__module__ = "MemoryBIO", "ssl"
+        MemoryBIO.__doc__ = real_bio.__doc__
+
+        def _wrap_bio(
+            own: Any,
+            incoming: Any,
+            outgoing: Any,
+            server_side: bool,
+            server_hostname: Any = None,
+            **more: Any,
+        ) -> Any:
+            if sockets.recorder.busy():
+                return real(own, incoming.bio, outgoing.bio, server_side, server_hostname, **more)
+            inner = None
+            if sockets.asks:
+                inner = real(own, incoming.bio, outgoing.bio, server_side, server_hostname, **more)
+            session = MemorySession(sockets, None, inner, own, more.get("owner"), server_hostname)
+            session.server_side = bool(server_side)
+            return session
+
+        _wrap_bio.__qualname__ = "SSLContext._wrap_bio"
+        module.SSLContext._wrap_bio = _wrap_bio
+        module.MemoryBIO = MemoryBIO
 
     def _tell_of_files(self, context: Any, name: str) -> None:
         real, on_read = getattr(context, name), self._on_read
@@ -71,7 +108,13 @@ class Session:
     server_side = False
 
     def __init__(
-        self, sockets: Sockets, connection: Connection, inner: Any, context: Any, owner: Any, hostname: Any
+        self,
+        sockets: Sockets,
+        connection: Connection | None,
+        inner: Any,
+        context: Any,
+        owner: Any,
+        hostname: Any,
     ) -> None:
         self._sockets = sockets
         self._connection = connection
@@ -100,14 +143,19 @@ class Session:
 
     def read(self, size: int = 1024, buffer: Any = None) -> Any:
         """The next piece, in clear."""
-        data = self._sockets.received(self._connection, lambda: self._inner.read(size))
+        data = self._receive(size)
         if buffer is None:
             return data
         memoryview(buffer).cast("B")[: len(data)] = data
         return len(data)
 
+    def _receive(self, size: int) -> bytes:
+        assert self._connection is not None
+        return self._sockets.received(self._connection, lambda: self._inner.read(size))
+
     def write(self, data: Any) -> int:
         """Sends a piece, given in clear."""
+        assert self._connection is not None
         count: int = self._sockets.sent(self._connection, data, lambda: self._inner.write(data))
         return count
 
@@ -159,3 +207,57 @@ class Session:
     def get_unverified_chain(self) -> Any:
         """Certificates as they were sent; none when answered."""
         return [] if self._inner is None else self._inner.get_unverified_chain()
+
+
+class MemorySession(Session):
+    """The same, of an `SSLObject`: who moves the bytes that it makes and takes is not known here."""
+
+    def _receive(self, size: int) -> bytes:
+        data: bytes = self._sockets.fact("tls.read", lambda: self._inner.read(size))
+        return data
+
+    def write(self, data: Any) -> int:
+        """Takes a piece that is to be sent, given in clear; on replay it must be the recorded one."""
+        digest = hashlib.sha256(data).hexdigest()
+        count, recorded = self._sockets.fact("tls.write", lambda: [self._inner.write(data), digest])
+        if recorded != digest:
+            self._sockets.feed.differs(HOST_CODE)
+        written: int = count
+        return written
+
+
+class Memory:
+    """What `ssl.MemoryBIO` is to agent code: what is taken out of it is an observation."""
+
+    def __init__(self, bio: Any, sockets: Sockets) -> None:
+        self.bio = bio
+        self._sockets = sockets
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Takes bytes out."""
+        if self._sockets.recorder.busy():
+            taken: bytes = self.bio.read(size)
+        else:
+            taken = self._sockets.fact("tls.out", lambda: self.bio.read(size))
+        return taken
+
+    def write(self, data: Any, /) -> int:
+        """Puts bytes in."""
+        count: int = self.bio.write(data)
+        return count
+
+    def write_eof(self) -> None:
+        """Says that no more will be put in."""
+        self.bio.write_eof()
+
+    @property
+    def pending(self) -> int:
+        """Bytes that can be taken out."""
+        count: int = self._sockets.fact("tls.out.pending", lambda: self.bio.pending)
+        return count
+
+    @property
+    def eof(self) -> bool:
+        """Whether all was taken out, and no more will be put in."""
+        ended: bool = self._sockets.fact("tls.out.eof", lambda: self.bio.eof)
+        return ended
