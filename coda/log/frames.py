@@ -73,14 +73,15 @@ class FrameRows:
 
 
 class Frame:
-    """One frame: when it began, and the last start of each of its statements."""
+    """One frame: when it began, how many are below it, and the last start of each of its statements."""
 
-    __slots__ = ("number", "rows", "starts", "token")
+    __slots__ = ("depth", "number", "rows", "starts", "token")
 
     def __init__(self, rows: BodyRows, number: int | None, token: int | None = None) -> None:
         self.rows = rows
         self.number = number
         self.token = token
+        self.depth = 0
         self.starts: dict[int, int] = {}
 
 
@@ -140,19 +141,25 @@ class Frames:
         frame = self._stack[-1] if self._stack else None
         return frame.number if frame is not None else None
 
+    @property
+    def depth(self) -> int | None:
+        """How many frames are below the one that runs, in its thread; None when that is not known."""
+        frame = self._stack[-1] if self._stack else None
+        return frame.depth if frame is not None else None
+
     def is_of(self, file: str | None, function: str | None) -> bool:
         """Tells whether the frame that runs is known to be one of a function."""
         frame = self._stack[-1] if self._stack else None
         return frame is not None and (frame.rows.file, frame.rows.function) == (file, function)
 
-    def statement(self, rows: FrameRows, index: int, seq: int) -> int | None:
-        """Takes in a start of the statement with an index; gives the number of its frame."""
+    def statement(self, rows: FrameRows, index: int, seq: int) -> Frame | None:
+        """Takes in a start of the statement with an index; gives its frame, None when that is not known."""
         body = rows.of[index]
         if body is None or self._mixed:
             return None
         if index == body.body.first:
             frame = Frame(body, seq)
-            self._stack.append(frame)
+            self._push(frame)
         else:
             top = self._stack[-1] if self._stack else None
             if top is None or top.rows is not body:
@@ -161,7 +168,7 @@ class Frames:
                 return None
             frame = top
         frame.starts[index] = seq
-        return frame.number
+        return frame
 
     def binding(self, rows: FrameRows | None, index: int, value: Any, seq: int) -> Bound | None:
         """Takes in a binding or a mark; gives where it was bound, None for a mark.
@@ -191,6 +198,10 @@ class Frames:
         if top is None or top.rows is not body or top.number is None:
             return UNKNOWN
         return Bound(top.number, top.starts.get(statement))
+
+    def _push(self, frame: Frame) -> None:
+        frame.depth = len(self._stack)
+        self._stack.append(frame)
 
     def _mark(self, word: str, body: BodyRows, value: int) -> None:
         top = self._stack[-1] if self._stack else None
@@ -225,7 +236,7 @@ class Frames:
             return
         if frame in stack:
             self.lose()
-        self._stack.append(frame)
+        self._push(frame)
 
     def _end(self, frame: Frame | None) -> None:
         """A frame that can be suspended ended: running, or thrown away as it was."""

@@ -11,6 +11,8 @@ import binascii
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from coda.log.values import LEAF_CHARACTERS
+
 _BRACKETS: Final = {"tuple": ("(", ")"), "set": ("{", "}"), "frozenset": ("frozenset({", "})")}
 _WORDS: Final = {
     "datetime": "datetime",
@@ -113,11 +115,15 @@ def _inexact(tag: str, data: dict[str, Any], room: int) -> Iterator[str]:
     name, size = data.get("t"), data.get("n")
     if tag == "summary":
         head = data.get("h")
+        items = head if isinstance(head, list) and len(head) == size else None
+        if items is not None and name in ("list", "tuple", "dict") and all(map(_is_whole, items)):
+            yield from _pieces(items if name == "list" else {"$": name, "v": items}, room)
+            return
         yield f"<{name}" + ("" if size is None else f" of {size}")
         if head is not None and size != 0:
             yield ": "
-            yield from _pieces(head, room)
-            yield "…"
+            yield from _pieces({"$": "dict", "v": head} if name == "dict" else head, room)
+            yield "…" if items is None else ""
         yield ">"
     elif tag == "opaque":
         text = data.get("r")
@@ -126,6 +132,17 @@ def _inexact(tag: str, data: dict[str, Any], room: int) -> Iterator[str]:
         yield f"<{size} bytes in blob {str(data.get('d'))[:12]}>"
     else:
         yield f"<{tag} value of a newer version>"
+
+
+def _is_whole(leaf: Any) -> bool:
+    """Whether an item in the head of a summary, or a pair of such, is all of what it stands for."""
+    if isinstance(leaf, list):
+        return (
+            len(leaf) == 2 and not any(isinstance(item, list) for item in leaf) and all(map(_is_whole, leaf))
+        )
+    if isinstance(leaf, dict):
+        return leaf.get("$") == "float"
+    return not isinstance(leaf, str) or len(leaf) < LEAF_CHARACTERS
 
 
 def _binary(tag: str, value: Any, room: int) -> str:

@@ -72,6 +72,11 @@ class TraceEvent(msgspec.Struct, frozen=True, eq=False):
     Of a line event: that of its statement. Of another: that of the statement it is at, when that still
     runs. None where the marks do not tell, and in a pass that was asked for events without lines.
     """
+    depth: int | None = None
+    """How many calls deep the code was, 0 at module level; where frames were lost, counted from there.
+
+    None where the marks do not tell.
+    """
 
     @property
     def bound(self) -> tuple[tuple[str, Any], ...]:

@@ -29,6 +29,8 @@ MAX_VALUE_BYTES: Final = 16 << 20
 BLOB_BYTES: Final = 64 << 10
 """Envelopes larger than this go to the blob store, when one is given."""
 MAX_DEPTH: Final = 100
+LEAF_CHARACTERS: Final = 32
+"""How much of a text is kept in the head of a summary; a shorter one is whole."""
 
 _HEAP_TYPE: Final = 1 << 9
 _MODULE_DICT: Final[Any] = vars(types.ModuleType)["__dict__"]
@@ -163,7 +165,7 @@ def _first(items: Iterable[Any], count: int) -> Iterable[Any]:
 def _leaf(value: object) -> Any:
     kind = type(value)
     if kind is str:
-        return encode_text(value[:32])  # type: ignore[index]
+        return encode_text(value[:LEAF_CHARACTERS])  # type: ignore[index]
     if kind is bool or value is None or kind is float or (kind is int and value.bit_length() < 64):  # type: ignore[attr-defined]
         return _Encoder(1000).encode(value, 0)
     return {"$": "opaque", "t": encode_safe(type_name(kind)), "r": "", "n": None}

@@ -281,7 +281,7 @@ class Walker:
         return TraceEvent(
             record.seq, kind, record.t, self.run, block, turn, file, line, function, cause,
             record, None, name, value, self._take_stored() if self._stored else (), count, unit, raw,
-            self.units, self._frame_at(file, function),
+            self.units, self._frame_at(file, function), self.frames.depth,
         )  # fmt: skip
 
     def _hear_of_threads(self, record: ThreadStarted | LimitHit) -> None:
@@ -304,12 +304,11 @@ class Walker:
         block = record.block if record.block is not None else self.block
         values = iter(record.vals)
         unit: UnitInfo | None = None
-        base = end = statements_end = 0
+        base = end = statements_end = index = 0
         run, turn, units, stored = self.run, self.turn, self.units, self._stored
         place: Place | None = None
         types = self.types
         frames, rows, frame = self.frames, None, None
-        index = 0
         for id in record.ids:
             if id >= 0:
                 if not base <= id < end or unit is None:
@@ -339,7 +338,8 @@ class Walker:
                     yield TraceEvent(
                         at, "line", t, run, block, turn, unit.file, line, function, None,  # type: ignore[union-attr]
                         record, id, None, None, self._take_stored() if stored else (), 1, unit, None, units,
-                        frame,
+                        frame.number if frame is not None else None,
+                        frame.depth if frame is not None else None,
                     )  # fmt: skip
                 continue
             value = next(values)
@@ -353,7 +353,7 @@ class Walker:
                     place.unit.file if place else None, place.line if place else None,
                     place.function if place else None, None,
                     record, id, name, value, self._take_stored(), 1, place.unit if place else None, None,
-                    units, self._frame_at(place.unit.file, place.function) if place else None,
+                    units, self._frame_at(place.unit.file, place.function) if place else None, frames.depth,
                 )  # fmt: skip
         self._drop_passed()
 

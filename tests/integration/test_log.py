@@ -65,9 +65,11 @@ def rows_of(coda: RunCoda, *options: str) -> list[tuple[str, str]]:
     return [(row[19:24].strip(), row[26:]) for row in ran.out.splitlines()]
 
 
-def test_lines_are_indented_by_the_calls_that_they_are_in(tmp_path: Path, coda: RunCoda) -> None:
-    trace = record(NESTED, tmp_path, files={"helper.py": HELPER}, level="lines")
+@pytest.mark.parametrize("level", ["lines", "values"])
+def test_lines_are_indented_by_the_calls_that_they_are_in(level: str, tmp_path: Path, coda: RunCoda) -> None:
+    trace = record(NESTED, tmp_path, files={"helper.py": HELPER}, level=level)
     rows = rows_of(coda, str(trace), "--type", "line")
+    rows = [(line, text) for line, text in rows if not text.lstrip().startswith("#")]
     depths = [(int(line), (len(text) - len(text.lstrip()) - 2) // 2) for line, text in rows]
     assert [found for found, (_, text) in zip(depths, rows, strict=True) if "def" not in text] == [
         (1, 0),
@@ -80,23 +82,77 @@ def test_lines_are_indented_by_the_calls_that_they_are_in(tmp_path: Path, coda: 
         (10, 1), (11, 1), (20, 0), (11, 1), (20, 0),
         (21, 0),
     ]  # fmt: skip
-    assert ("2", "      y = x * 2  in double  (helper.py)") in rows
+    given = "" if level == "lines" else "(x = 3)"
+    assert ("2", f"      y = x * 2  in double{given}  (helper.py)") in [
+        (line, text.partition("   #")[0]) for line, text in rows
+    ]
 
 
 def test_values_stand_with_the_statement_that_bound_them(tmp_path: Path, coda: RunCoda) -> None:
     trace = record(NESTED, tmp_path, files={"helper.py": HELPER})
     rows = rows_of(coda, str(trace))
     at = rows.index(("18", "  total = outer(3) + outer(4)"))
-    assert rows[at + 1 : at + 8] == [
-        ("14", "    # a = 3"),
-        ("14", "    b = helper.double(a)  in outer"),
-        ("2", "      # x = 3"),
-        ("2", "      y = x * 2  in double  (helper.py)   # y = 6"),
+    assert rows[at + 1 : at + 6] == [
+        ("14", "    b = helper.double(a)  in outer(a = 3)"),
+        ("2", "      y = x * 2  in double(x = 3)  (helper.py)   # y = 6"),
         ("3", "      return y  in double  (helper.py)"),
         ("14", "    # b = 6"),
         ("15", "    return b  in outer"),
     ]
     assert ("19", "  # each = 1") in rows
+
+
+UNWOUND = dedent(
+    """
+    def fall(n):
+        if n == 0:
+            raise KeyError(n)
+        try:
+            got = fall(n - 1)
+        except KeyError:
+            if n > 1:
+                raise
+            got = n
+        return got
+    class Pair:
+        def left(self):
+            word = "l"
+            return word
+        def both(self):
+            return self.left(), self.left()
+    numbers = fall(1)
+    pair = Pair().both()
+    ctx = [n for n in range(3)]
+    del pair
+    """
+)
+
+
+def test_frames_tell_calls_apart_that_the_path_does_not(tmp_path: Path, coda: RunCoda) -> None:
+
+    rows = rows_of(coda, str(record(UNWOUND, tmp_path)))
+    first = rows.index(("17", "  numbers = fall(1)"))
+    assert rows[first + 1 : first + 20] == [
+        ("2", "    if n == 0:  in fall(n = 1)"),
+        ("4", "    try:  in fall"),
+        ("5", "    got = fall(n - 1)  in fall"),
+        ("2", "      if n == 0:  in fall(n = 0)"),
+        ("3", "      raise KeyError(n)  in fall"),
+        ("7", "    if n > 1:  in fall"),
+        ("9", "    got = n  in fall   # got = 1"),
+        ("10", "    return got  in fall"),
+        ("17", "  # numbers = 1"),
+        ("18", "  pair = Pair().both()"),
+        ("16", "    return self.left(), self.left()  in Pair.both(self = <__main__.Pair>)"),
+        ("13", "      word = \"l\"  in Pair.left(self = <__main__.Pair>)   # word = 'l'"),
+        ("14", "      return word  in Pair.left"),
+        ("13", "      word = \"l\"  in Pair.left(self = <__main__.Pair>)   # word = 'l'"),
+        ("14", "      return word  in Pair.left"),
+        ("18", "  # pair = ('l', 'l')"),
+        ("19", "  ctx = [n for n in range(3)]   # ctx = [0, 1, 2]"),
+        ("20", "  del pair"),
+        ("", "block.finished  block 1 ok, 21 statements"),
+    ]
 
 
 def test_colour_is_for_terminals_or_when_it_is_asked_for(tmp_path: Path, coda: RunCoda) -> None:

@@ -26,6 +26,7 @@ from coda.log import (
     from_envelope,
     is_exact,
     render,
+    summarise,
     to_envelope,
 )
 
@@ -264,3 +265,23 @@ def test_shown_text_is_bounded_and_says_what_was_cut() -> None:
     )
     assert render({"$": "blob", "d": "ab" * 32, "n": 99}) == "<99 bytes in blob abababababab>"
     assert render(list(range(100)), width=None).endswith("99]")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ([], "[]"),
+        ([1, "a", None, 2.5, math.nan], "[1, 'a', None, 2.5, nan]"),
+        ((1,), "(1,)"),
+        ({"a": 1, 2: True}, "{'a': 1, 2: True}"),
+        (["x" * 31], f"['{'x' * 31}']"),
+        (["x" * 32], f"<list of 1: ['{'x' * 32}']>"),
+        ([1, [2]], "<list of 2: [1, <list>]>"),
+        ({"a": (1,)}, "<dict of 1: {'a': <tuple>}>"),
+        (list(range(9)), "<list of 9: [0, 1, 2, 3, 4, 5, 6, 7]…>"),
+        ({n: n for n in range(5)}, "<dict of 5: {0: 0, 1: 1, 2: 2, 3: 3}…>"),
+    ],
+    ids=str,
+)
+def test_a_summary_is_shown_as_the_value_where_it_holds_all_of_it(value: object, text: str) -> None:
+    assert render(summarise(value)) == text

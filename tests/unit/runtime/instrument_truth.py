@@ -67,7 +67,8 @@ def _decode(table: Any, ids: list[int], vals: list[Any], truths: list[FrameType]
     for id, truth in zip(ids, truths, strict=True):
         index = id - BASE
         if index < count:
-            told.append(Told(None, index, truth, frames.statement(rows, index, seq), seq))
+            frame = frames.statement(rows, index, seq)
+            told.append(Told(None, index, truth, frame.number if frame is not None else None, seq))
             seq += 1
             continue
         binding = table.bindings[index - count]
