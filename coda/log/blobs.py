@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ from coda.log.appending import sync_folder
 _open, _write, _fsync, _close = os.open, os.write, os.fsync, os.close
 _rename, _mkdir = os.rename, os.mkdir
 
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -71,31 +73,46 @@ class BlobStore:
             raise LogError(f"cannot write blob {target}: {error.strerror}", path=str(target)) from error
         return digest
 
+    def begin(self) -> BlobWriter:
+        """Begins a blob that is written piece by piece, by one thread.
+
+        Raises:
+            LogError: the folder cannot be written.
+        """
+        return BlobWriter(self)
+
     def _write(self, target: Path, data: bytes) -> None:
-        made = [folder for folder in (self.folder, target.parent) if not folder.is_dir()]
+        made = self.make_folders(target.parent)
+        scratch = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        fd = _open(scratch, _NEW, 0o600)
+        try:
+            try:
+                _write_all(fd, data)
+                if self.durable:
+                    _fsync(fd)
+            finally:
+                _close(fd)
+            self.name(scratch, target, made)
+        except BaseException:
+            scratch.unlink(missing_ok=True)
+            raise
+
+    def make_folders(self, *below: Path) -> list[Path]:
+        """Makes the store's folder and others in it; gives those that were not there."""
+        made = [folder for folder in (self.folder, *below) if not folder.is_dir()]
         for folder in made:
             try:  # not their parents: the folder of the trace itself is there, or the trace is lost
                 _mkdir(folder, 0o700)
             except FileExistsError:
                 continue  # another thread was faster
-        scratch = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-        fd = _open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            try:
-                view = memoryview(data)
-                while view:
-                    view = view[_write(fd, view) :]
-                if self.durable:
-                    _fsync(fd)
-            finally:
-                _close(fd)
-            _rename(scratch, target)
-            if self.durable:
-                for folder in (target.parent, *(folder.parent for folder in reversed(made))):
-                    sync_folder(folder)
-        except BaseException:
-            scratch.unlink(missing_ok=True)
-            raise
+        return made
+
+    def name(self, scratch: Path, target: Path, made: list[Path]) -> None:
+        """Gives a file that is complete its name; `made` are the folders that were made for it."""
+        _rename(scratch, target)
+        if self.durable:
+            for folder in (target.parent, *(folder.parent for folder in reversed(made))):
+                sync_folder(folder)
 
     def has(self, digest: str) -> bool:
         """Tells whether the blob is here or with an ancestor; its content is not read."""
@@ -132,3 +149,58 @@ class BlobStore:
             for path in self.folder.glob("??/*"):
                 if _DIGEST.fullmatch(path.parent.name + path.name):
                     yield path.parent.name + path.name
+
+
+class BlobWriter:
+    """A blob that is being written; it has no name, and nobody sees it, until it is finished."""
+
+    def __init__(self, store: BlobStore) -> None:
+        self._store = store
+        self._hash = hashlib.sha256()
+        self._scratch = store.folder / f".{secrets.token_hex(8)}"
+        with self._as_log_error():
+            self._made = store.make_folders()
+            self._fd = _open(self._scratch, _NEW, 0o600)
+
+    def write(self, data: bytes) -> None:
+        """Writes a piece; LogError when it cannot be written, and all of it is gone then."""
+        with self._as_log_error():
+            _write_all(self._fd, data)
+        self._hash.update(data)
+
+    def finish(self) -> str:
+        """Gives the digest, under which the store has the blob now.
+
+        Raises:
+            LogError: it cannot be written.
+        """
+        digest = self._hash.hexdigest()
+        target = self._store.path(digest)
+        with self._as_log_error():
+            if self._store.durable:
+                _fsync(self._fd)
+            made = self._made + self._store.make_folders(target.parent)
+            self._store.name(self._scratch, target, made)
+        _close(self._fd)
+        return digest
+
+    def discard(self) -> None:
+        """Leaves nothing of it."""
+        _close(self._fd)
+        self._scratch.unlink(missing_ok=True)
+
+    @contextmanager
+    def _as_log_error(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if hasattr(self, "_fd"):
+                self.discard()
+            where = self._store.folder
+            raise LogError(f"cannot write a blob in {where}: {error.strerror}", path=str(where)) from error
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[_write(fd, view) :]

@@ -31,6 +31,7 @@ from coda.log.events import (
     RunFinished,
     RunResumed,
     RunStarted,
+    ToolReturned,
     Unknown,
 )
 from coda.log.files import Torn
@@ -51,6 +52,7 @@ _BLOBS: Final[dict[type, tuple[str, ...]]] = {
     FileDeleted: ("before",),
     FileChanged: ("digest",),
     Import: ("digest",),
+    ToolReturned: ("stdout", "stderr"),
     ProcessStarted: ("stdin",),
 }
 

@@ -319,6 +319,10 @@ class ToolReturned(Located, tag="tool.returned", frozen=True, kw_only=True):
     """{"type", "mro", "message", "args"} when ok is false."""
     assumed: bool = False
     """In a fork: recorded before a change and served all the same."""
+    stdout: str | None = None
+    """Blob: the whole output of a shell command, where the value has its beginning and its end alone."""
+    stderr: str | None = None
+    """The same of its other stream."""
 
     @property
     def is_broken_off(self) -> bool:

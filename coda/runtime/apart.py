@@ -12,7 +12,9 @@ import os
 import queue
 import threading
 from collections.abc import Callable
+from typing import NamedTuple
 
+from coda.log import ToolCalled
 from coda.runtime.protocol import Answer
 from coda.runtime.tools import Outcome
 
@@ -84,6 +86,14 @@ class Call:
         ended = self._apart.cancel() and self._lane.take(seconds) is not None
         self._apart.close()
         return ended
+
+
+class Begun(NamedTuple):
+    """A call of a tool that has begun."""
+
+    call: ToolCalled
+    seq: int
+    pending: Call
 
 
 class PendingCall:

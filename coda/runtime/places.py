@@ -22,9 +22,9 @@ class FileAccess(NamedTuple):
     """One access of a primitive to the workspace, for the log."""
 
     op: str
-    """`read`, `wrote`, `made` (a folder) or `listed`."""
+    """`read`, `wrote`, `made` (a folder), `listed`; `output`: a stream of a command was kept whole."""
     path: str
-    """Relative to the root; `.` is the root."""
+    """Relative to the root; `.` is the root. Of an output, the stream's name."""
     via: str
     """Name of the primitive."""
     size: int = 0
@@ -34,6 +34,10 @@ class FileAccess(NamedTuple):
     """Content that was read or written; None when it is not kept (large files, searches)."""
     mode: int | None = None
     mtime_ns: int | None = None
+    digest: str | None = None
+    """Blob of the whole output; None when it could not be kept."""
+    kept: int = 0
+    """How many bytes of the output are there."""
     error: str | None = None
     """Type of the exception when the access failed."""
 

@@ -9,14 +9,14 @@ of `bash` does to files is not told here but found by comparing the workspace.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from coda.runtime.alarm import time_limit
 from coda.runtime.beneath import read_whole
 from coda.runtime.places import FileAccess, OnFile, Places
 from coda.runtime.search import find, matcher, search
-from coda.runtime.shell import Shell, allowed_env
+from coda.runtime.shell import Shell, Spool, Spooled, allowed_env
 from coda.runtime.tools import Tool, make_tool
 
 EFFECTS: dict[str, str] = {
@@ -44,8 +44,9 @@ class Primitives:
         bash_timeout_s: time limit of a command that has none of its own.
         grep_timeout_s: time limit of a search, in the main thread.
         max_read_bytes: most that one `read` gives.
-        max_output_bytes: most that is kept of each stream of a command.
-        max_kept_bytes: contents above this are not handed to `on_file`.
+        max_output_bytes: most that a result has of each stream of a command.
+        max_kept_bytes: contents above this are not handed to `on_file`, and no more is kept of a stream.
+        spool: begins a blob for the whole of a stream that is longer; None: it is not kept.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Primitives:
         max_read_bytes: int = 5_000_000,
         max_output_bytes: int = 1_000_000,
         max_kept_bytes: int = 64 << 20,
+        spool: Callable[[], Spool] | None = None,
     ) -> None:
         self._places = Places(root, hidden=hidden)
         self._on_file = on_file
@@ -71,6 +73,9 @@ class Primitives:
             env=allowed_env() if env is None else env,
             timeout_s=bash_timeout_s,
             max_output_bytes=max_output_bytes,
+            spool=spool,
+            max_spool_bytes=max_kept_bytes,
+            on_output=self._tell_output,
         )
 
     def tools(self) -> list[Tool]:
@@ -249,6 +254,10 @@ class Primitives:
         return dict(self._shell.run(cmd, timeout_s))
 
     # --- parts --------------------------------------------------------------------------------
+
+    def _tell_output(self, spooled: Spooled) -> None:
+        name, digest, size, kept = spooled
+        self._tell(FileAccess("output", name, "bash", size=size, digest=digest, kept=kept))
 
     def _tell(self, access: FileAccess) -> None:
         if self._on_file is not None:

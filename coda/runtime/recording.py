@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -47,7 +47,7 @@ from coda.log import (
     render,
 )  # fmt: skip
 from coda.runtime.acts import Acts
-from coda.runtime.apart import Apart, Call, PendingCall
+from coda.runtime.apart import Apart, Begun, PendingCall
 from coda.runtime.arrivals import Arrivals, Finished, Pending
 from coda.runtime.captured import Captured
 from coda.runtime.distrust import own_fields, record_of
@@ -87,14 +87,6 @@ _FILE_ACTS: dict[str, type[Event]] = {
 }
 _table_decoder = msgspec.json.Decoder(Table)
 _list_encoder = msgspec.json.Encoder()
-
-
-class _Begun(NamedTuple):
-    """A call that is made apart."""
-
-    call: ToolCalled
-    seq: int
-    pending: Call
 
 
 class Recording:
@@ -147,7 +139,8 @@ class Recording:
         self._effects = effects
         self._apart = apart
         self._may_hang = may_hang
-        self._call: _Begun | None = None
+        self._call: Begun | None = None
+        self._outputs: dict[int, list[FileAccess]] = {}
         self._line_limit = line_limit
         self._echo = echo
         self._encoding = encoding
@@ -281,25 +274,17 @@ class Recording:
             ids, vals = self._known.without_marks(ids, vals)
             plain = not vals
         if plain and not room:
-            if ids:
-                rows = tuple(Counter(ids).most_common())
-                self.writer.append(Elided(n=len(ids), counts=rows, block=self.block, t=t))
-            return
-        kept, vals, counts = self._known.split(ids, vals, room)
-        if "lines" not in self._said:
-            self._said.add("lines")
-            self.writer.append(
-                LimitHit(
-                    what="lines", detail=f"more than {self._line_limit} statements in block {self.block}"
-                )
-            )
+            kept: list[int] = []
+            counts = Counter(ids)
+        else:
+            kept, vals, counts = self._known.split(ids, vals, room)
+        self._mark("lines", f"more than {self._line_limit} statements in block {self.block}", None)
         n = sum(1 for ident in kept if ident not in self._known.bindings)
         if kept:
             self.writer.append_lines(
                 _list_encoder.encode(kept), encode_values(vals), n, block=self.block, t=t
             )
-        total = sum(counts.values())
-        if total:
+        if total := sum(counts.values()):
             rows = tuple(counts.most_common())
             self.writer.append(Elided(n=total, counts=rows, block=self.block, t=t))
 
@@ -397,7 +382,7 @@ class Recording:
             return self._give(call, *self.perform(call))
         seq = self._announce(call)
         run = partial(self._run_tool, call.name, list(call.args), dict(call.kwargs), self)
-        begun = self._call = _Begun(call, seq, self._apart.begin(run))
+        begun = self._call = Begun(call, seq, self._apart.begin(run))
         pending = PendingCall(begun.pending, partial(self._end_apart, begun), partial(self._leave, begun))
         return pending.take(_SOON_SECONDS) or pending
 
@@ -429,12 +414,12 @@ class Recording:
         self.finish_call(call, seq, outcome)
         return Answer(outcome.ok, outcome.value if outcome.ok else outcome.error)
 
-    def _end_apart(self, begun: _Begun, outcome: Outcome) -> Answer:
+    def _end_apart(self, begun: Begun, outcome: Outcome) -> Answer:
         self._call = None
         self._look_after(begun.call, begun.seq)
         return self._give(begun.call, begun.seq, outcome)
 
-    def _leave(self, begun: _Begun, reason: str) -> Answer:
+    def _leave(self, begun: Begun, reason: str) -> Answer:
         """Ends a call whose block is stopped: agent code is told so, and no more of the tool."""
         self._give_up()
         self._look_after(begun.call, begun.seq)
@@ -492,6 +477,7 @@ class Recording:
 
     def finish_call(self, call: ToolCalled, seq: int, outcome: Outcome, *, assumed: bool = False) -> None:
         """Writes a call's result."""
+        outputs = self._outputs_of(seq)
         self.writer.append(
             ToolReturned(
                 name=call.name,
@@ -503,8 +489,19 @@ class Recording:
                 line=call.line,
                 function=call.function,
                 assumed=assumed,
+                stdout=outputs.get("stdout"),
+                stderr=outputs.get("stderr"),
             )
         )
+
+    def _outputs_of(self, seq: int) -> dict[str, str | None]:
+        """Blobs of a command's streams that were too long for its result."""
+        told = self._outputs.pop(seq, [])
+        for access in told:
+            if access.kept < access.size:
+                detail = f"of {access.size} bytes on {access.path} the first {access.kept} are kept"
+                self.writer.append(LimitHit(what="unkept-output", detail=detail, cause=seq))
+        return {access.path: access.digest for access in told}
 
     def _file_act(self, kind: str, data: dict[str, Any], t: int) -> Answer:
         path = str(data.get("path"))
@@ -584,6 +581,9 @@ class Recording:
 
     def note_file(self, access: FileAccess, cause: int) -> None:
         """Writes an access of a primitive, which the next look must not tell again."""
+        if access.op == "output":
+            self._outputs.setdefault(cause, []).append(access)
+            return
         if access.op in ("made", "wrote"):
             self.workspace.refresh(self.manifest, access.path)
         record = event_of_access(access, self.writer.blobs, cause=cause)

@@ -154,7 +154,12 @@ class Sandbox:
         self._primitives: Primitives | None = None
         if primitives and kind != "exec":
             self._primitives = Primitives(
-                self.root, env=self._env, on_file=self._note_file, hidden=self._own_files()
+                self.root,
+                env=self._env,
+                on_file=self._note_file,
+                hidden=self._own_files(),
+                max_kept_bytes=max_blob_bytes,
+                spool=self.writer.blobs.begin,
             )
             for tool in self._primitives.tools():
                 self._tools.setdefault(tool.name, tool)

@@ -2,12 +2,14 @@
 
 Guarantee: a command cannot outlive its time limit by leaving children behind: it has a process group
 of its own, which is ended as a whole. A child that still holds the output open when the shell is done
-does not hold up the call either; it lives on until `Shell.close`. Output beyond the limit is counted,
-not kept. The environment is an allow list, so secrets of the host are not handed on.
+does not hold up the call either; it lives on until `Shell.close`. Of output beyond the limit the result
+has both ends, and the whole is kept elsewhere, piece by piece: memory is bounded. The environment is an
+allow list, so secrets of the host are not handed on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -15,8 +17,10 @@ import subprocess
 import threading
 import time
 import weakref
-from collections.abc import Mapping
-from typing import IO
+from collections.abc import Callable, Mapping
+from typing import IO, NamedTuple, Protocol
+
+from coda.errors import CodaError
 
 _ALLOWED = frozenset((
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TERM", "TZ", "TMPDIR",
@@ -43,14 +47,28 @@ class Shell:
         cwd: the folder.
         env: the whole environment of the commands.
         timeout_s: time limit of a command that has none of its own.
-        max_output_bytes: of each stream; of more, the first and the last half of this are kept.
+        max_output_bytes: of each stream; of more, the first and the last half of this are given.
+        spool: begins a place for the whole of such a stream; None: what is left out is counted only.
+        max_spool_bytes: most that is kept there.
+        on_output: told of each stream that was kept there, before the result is given.
     """
 
-    def __init__(self, cwd: str, *, env: Mapping[str, str], timeout_s: float, max_output_bytes: int) -> None:
+    def __init__(
+        self,
+        cwd: str,
+        *,
+        env: Mapping[str, str],
+        timeout_s: float,
+        max_output_bytes: int,
+        spool: Callable[[], Spool] | None = None,
+        max_spool_bytes: int = 0,
+        on_output: Callable[[Spooled], None] | None = None,
+    ) -> None:
         self.cwd = cwd
         self.env = dict(env)
         self.timeout_s = timeout_s
-        self.max_output_bytes = max_output_bytes
+        self._kept = _Kept(max_output_bytes, spool, max_spool_bytes)
+        self._on_output = on_output
         self._left: set[int] = set()
         self._running: set[_Command] = set()
         # Also when nobody calls `close`: a server that a command left behind must not outlive the host.
@@ -76,7 +94,7 @@ class Shell:
         limit = self.timeout_s if timeout_s is None else timeout_s
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0:
             raise ValueError(f"bash() needs a time limit of more than 0 seconds; got timeout_s={timeout_s!r}")
-        command = _Command([self._program, "-c", cmd], self.cwd, self.env, self.max_output_bytes)
+        command = _Command([self._program, "-c", cmd], self.cwd, self.env, self._kept)
         self._running.add(command)
         try:
             command.start()
@@ -92,6 +110,9 @@ class Shell:
         if command.error is not None:
             raise command.error
         out, err = command.outputs()
+        if self._on_output is not None:
+            for spooled in command.spooled():
+                self._on_output(spooled)
         if _group_lives(command.group):
             self._left.add(command.group)
         code = command.code
@@ -114,6 +135,37 @@ class Shell:
         _kill_groups(self._left)
 
 
+class Spool(Protocol):
+    """Where the whole of a stream is kept, piece by piece."""
+
+    def write(self, data: bytes) -> None:
+        """Keeps a piece; CodaError when it cannot, and all of it is given up."""
+
+    def finish(self) -> str:
+        """Gives the name of the whole; CodaError when it cannot be kept."""
+
+
+class Spooled(NamedTuple):
+    """A stream that was too long for the result of its command."""
+
+    name: str
+    """`stdout` or `stderr`."""
+    digest: str | None
+    """Where the whole of it is, or its beginning; None when it could not be kept."""
+    size: int
+    """How many bytes it had."""
+    kept: int
+    """How many of them are there."""
+
+
+class _Kept(NamedTuple):
+    """What is kept of a stream: parts of it for the result, and the whole."""
+
+    limit: int
+    spool: Callable[[], Spool] | None
+    spool_limit: int
+
+
 class _Command:
     """One process group.
 
@@ -121,7 +173,7 @@ class _Command:
     runs but its number is not yet known, would leave the child behind.
     """
 
-    def __init__(self, argv: list[str], cwd: str, env: dict[str, str], limit: int) -> None:
+    def __init__(self, argv: list[str], cwd: str, env: dict[str, str], kept: _Kept) -> None:
         self.ended = threading.Event()
         self.error: Exception | None = None
         self.group = 0
@@ -129,14 +181,14 @@ class _Command:
         self._made = threading.Event()
         self._streams: list[_Stream] = []
         self._thread = threading.Thread(
-            target=self._run, args=(argv, cwd, env, limit), name="coda-bash", daemon=True
+            target=self._run, args=(argv, cwd, env, kept), name="coda-bash", daemon=True
         )
 
     def start(self) -> None:
         """Makes the process."""
         self._thread.start()
 
-    def _run(self, argv: list[str], cwd: str, env: dict[str, str], limit: int) -> None:
+    def _run(self, argv: list[str], cwd: str, env: dict[str, str], kept: _Kept) -> None:
         try:
             process = subprocess.Popen(
                 argv,
@@ -150,7 +202,7 @@ class _Command:
             self.group = process.pid
             assert process.stdout is not None
             assert process.stderr is not None
-            self._streams = [_Stream(process.stdout, limit), _Stream(process.stderr, limit)]
+            self._streams = [_Stream("stdout", process.stdout, kept), _Stream("stderr", process.stderr, kept)]
             self._made.set()
             self.code = process.wait()
         except (OSError, ValueError) as error:
@@ -178,14 +230,24 @@ class _Command:
         out, err = (stream.text() for stream in self._streams)
         return out, err
 
+    def spooled(self) -> list[Spooled]:
+        """The streams that were too long, after `outputs`."""
+        return [stream.spooled for stream in self._streams if stream.spooled is not None]
+
 
 class _Stream:
     """Reads one output on a thread of its own, for as long as somebody may write to it."""
 
-    def __init__(self, file: IO[bytes], limit: int) -> None:
+    def __init__(self, name: str, file: IO[bytes], kept: _Kept) -> None:
         self.finished = threading.Event()
+        self.spooled: Spooled | None = None
+        self._name = name
         self._file = file
-        self._half = max(limit // 2, 1)
+        self._kept = kept
+        self._half = max(kept.limit // 2, 1)
+        self._size = 0
+        self._spool: Spool | None = None
+        self._spooled_bytes = 0
         self._head = bytearray()
         self._tail = bytearray()
         self._left_out = 0
@@ -205,12 +267,40 @@ class _Stream:
         with self._lock:
             if self._taken:
                 return  # A child that was left behind goes on talking: nobody listens.
+            self._size += len(chunk)
+            self._keep(chunk)
             room = self._half - len(self._head)
             self._head += chunk[:room] if room > 0 else b""
             self._tail += chunk[max(room, 0) :]
             # Cut at twice the size: cutting at each chunk would copy the tail every time.
             if len(self._tail) > 2 * self._half:
                 self._cut()
+
+    def _keep(self, chunk: bytes) -> None:
+        """Keeps the whole, from the first byte on, once there is more than the result has room for."""
+        if self._kept.spool is None or self._size <= 2 * self._half:
+            return
+        try:
+            if self.spooled is None:
+                self.spooled = Spooled(self._name, None, 0, 0)
+                self._spool = self._kept.spool()
+                chunk = bytes(self._head + self._tail) + chunk
+            room = self._kept.spool_limit - self._spooled_bytes
+            if self._spool is not None and room > 0:
+                self._spool.write(chunk[:room])
+                self._spooled_bytes += min(room, len(chunk))
+        except CodaError:  # said by the digest that is missing; the log itself will say why
+            self._spool, self._spooled_bytes = None, 0
+
+    def _end_spool(self) -> None:
+        if self.spooled is None:
+            return
+        digest = None
+        if self._spool is not None:
+            with contextlib.suppress(CodaError):
+                digest = self._spool.finish()
+        kept = self._spooled_bytes if digest is not None else 0
+        self.spooled = Spooled(self._name, digest, self._size, kept)
 
     def _cut(self) -> None:
         excess = len(self._tail) - self._half
@@ -222,6 +312,7 @@ class _Stream:
         """Gives what came, as text; bytes that are not UTF-8 are shown as U+FFFD."""
         with self._lock:
             self._taken = True
+            self._end_spool()
             self._cut()
             head, tail = bytes(self._head), bytes(self._tail)
         if not self._left_out:

@@ -17,7 +17,16 @@ import pytest
 
 import coda
 from coda.errors import CodaError, LogError, UsageError
-from coda.log import BlockFinished, FileWrote, ToolCalled, ToolReturned, Trace, check_trace, open_trace
+from coda.log import (
+    BlockFinished,
+    FileWrote,
+    LimitHit,
+    ToolCalled,
+    ToolReturned,
+    Trace,
+    check_trace,
+    open_trace,
+)
 from coda.replay import replay, state_at
 from coda.runtime import BlockResult, Sandbox, feedback_text
 from tests.support.programs import ROOT, dedent, output_of
@@ -568,3 +577,27 @@ def test_line_limits_count_what_they_do_not_list(ws: Path) -> None:
     assert listed == 100
     assert trace.count() > 1003
     assert state_at(trace, "1:50").globals["i"].repr == "48"
+
+
+def test_the_whole_output_of_a_shell_command_is_in_the_trace(tmp_path: Path) -> None:
+    with Sandbox(root=tmp_path, trace=tmp_path / "t.jsonl", max_blob_bytes=3_000_000) as sandbox:
+        result = sandbox.execute(
+            "done = bash('seq 300000; yes | head -c 4000000 >&2')\n"
+            "print(sum(map(len, list(done.values())[:2])))"
+        )
+    assert int(result.stdout) < 2_100_000
+    trace = open_trace(tmp_path / "t.jsonl")
+    (returned,) = [event.record for event in trace.events(types={"tool.returned"})]
+    assert isinstance(returned, ToolReturned)
+    assert returned.stdout is not None
+    assert returned.stderr is not None
+    assert trace.blobs.get(returned.stdout).split() == [str(number).encode() for number in range(1, 300_001)]
+    assert trace.blobs.get(returned.stderr) == b"y\n" * 1_500_000
+    (hit,) = [event.record for event in trace.events(types={"limit.hit"})]
+    assert isinstance(hit, LimitHit)
+    said = "of 4000000 bytes on stderr the first 3000000 are kept"
+    assert (hit.what, hit.detail, hit.cause) == ("unkept-output", said, returned.cause)
+    assert check_trace(trace.path).consistent
+    assert replay(trace).faithful
+    (trace.blobs.path(returned.stdout)).unlink()
+    assert not check_trace(trace.path).consistent

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import shutil
 import signal
 import stat
 import threading
@@ -13,9 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from coda.log import BlobStore
 from coda.runtime.places import FileAccess, Places
 from coda.runtime.primitives import EFFECTS, Primitives
-from coda.runtime.shell import Shell, allowed_env
+from coda.runtime.shell import Shell, Spooled, allowed_env
 
 
 class Box:
@@ -471,6 +474,38 @@ def test_output_is_whole_up_to_the_limit_and_counted_beyond(box: Box) -> None:
         "stdout"
     ]
     assert out == "a" * 500 + "\n[... 4999603 bytes left out ...]\n" + "b" * 497 + "end"
+
+
+def test_the_whole_of_long_output_is_kept_apart(box: Box, tmp_path: Path) -> None:
+    blobs = BlobStore(tmp_path / "t.blobs")
+    told: list[Spooled] = []
+
+    def run(command: str, most: int) -> list[Spooled]:
+        shell = Shell(
+            str(box.root),
+            env=allowed_env(),
+            timeout_s=30,
+            max_output_bytes=1000,
+            spool=blobs.begin,
+            max_spool_bytes=most,
+            on_output=told.append,
+        )
+        told.clear()
+        shell.run(command)
+        return list(told)
+
+    assert run("printf 'x%.0s' {1..1000} | tee /dev/stderr", 1 << 20) == []
+    (out, err) = run("seq 100000; seq 100000 | head -c 5000 >&2", 1 << 20)
+    whole = "".join(f"{number}\n" for number in range(1, 100001)).encode()
+    assert out == Spooled("stdout", hashlib.sha256(whole).hexdigest(), len(whole), len(whole))
+    assert blobs.get(out.digest or "") == whole
+    assert (err.name, err.size, blobs.get(err.digest or "")) == ("stderr", 5000, whole[:5000])
+    (cut,) = run("seq 100000", 70_000)
+    assert (cut.size, cut.kept, blobs.get(cut.digest or "")) == (len(whole), 70_000, whole[:70_000])
+    assert sorted(path.name[:1] for path in blobs.folder.iterdir() if path.is_file()) == []
+    shutil.rmtree(blobs.folder)
+    blobs.folder.write_text("no folder")
+    assert run("seq 1000", 1 << 20) == [Spooled("stdout", None, 3893, 0)]
 
 
 def test_the_environment_is_an_allow_list(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
