@@ -19,7 +19,7 @@ from coda.cli.settings import config, setting_option
 from coda.cli.telemetry import live_export
 from coda.errors import CodaError, UsageError
 from coda.log import open_trace
-from coda.runtime import TIMED_OUT, BlockResult, Cell, Prepare, Program, Sandbox, split_cells
+from coda.runtime import TIMED_OUT, BlockResult, Cell, Prepare, Program, Sandbox, program_end, split_cells
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -121,12 +121,7 @@ def _ending(result: BlockResult, *, compiled: bool) -> tuple[str, int]:
     error = result.error
     if not compiled and error is not None:
         _echo("stderr", error.traceback.encode())
-    if result.outcome == "exited":
-        status = result.code or 0
-        return "ok" if status == 0 else "error", status
-    if result.outcome == "interrupted" and result.code is None:
-        return "interrupted", 128 + signal.SIGINT
-    if result.outcome in ("interrupted", "killed"):
+    if result.outcome == "killed" or (result.outcome == "interrupted" and result.code is not None):
         why = error.message if error is not None else ""
         if result.code == TIMED_OUT:
             why = f"the program was {why if why.startswith('stopped') else 'stopped at a limit'}"
@@ -135,8 +130,7 @@ def _ending(result: BlockResult, *, compiled: bool) -> tuple[str, int]:
         print(f"coda: {why or 'the worker died'}", file=sys.stderr)
         if error is not None and error.kind == "WorkerFailed":
             return result.outcome, 125  # as of a failure of our own: it may be one
-        return result.outcome, result.code or 128 + signal.SIGKILL
-    return "error", 1
+    return program_end(result.outcome, result.code)
 
 
 def _name_of(number: int) -> str:

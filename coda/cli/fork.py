@@ -26,6 +26,9 @@ from coda.cli.settings import config, setting_option
 from coda.errors import UsageError
 from coda.forking import ForkResult, fork
 from coda.log import open_trace
+from coda.replay import CUT_SHORT
+
+_UP_TO = ", up to where its log ends"
 
 
 @click.command()
@@ -120,9 +123,8 @@ def _result(text: str) -> Any:
 
 def _print(printer: Printer, made: ForkResult) -> None:
     if not made.changes:
-        printer.line(
-            "no change; identical to parent" if made.diff.equal else "no change, but it went another way"
-        )
+        same = "no change; identical to parent" + (_UP_TO if made.outcome == CUT_SHORT else "")
+        printer.line(same if made.diff.equal else "no change, but it went another way")
     for line in made.diff.summary() if not made.diff.equal or made.changes else ():
         printer.line(line)
     if made.frontier is not None:

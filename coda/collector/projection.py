@@ -25,7 +25,7 @@ from coda.collector.rollup import Budget, note
 from coda.collector.tree import Facts, Scope, SpanTree
 from coda.log import TraceEvent
 
-_FINE = frozenset({"ok", "exited", "frontier", "stopped"})
+_FINE = frozenset({"ok", "exited", "frontier", "cut short"})
 
 
 class Projection(SpanTree):

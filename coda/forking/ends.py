@@ -24,6 +24,7 @@ from coda.log import (
     RunFinished,
     Trace,
 )
+from coda.replay import CUT_SHORT
 
 TEXT_BYTES = 64_000
 TEXT_LINES = 200
@@ -95,8 +96,8 @@ def ends_of(trace: Trace) -> Ends:
 
 
 def _outcome(finished: RunFinished | None, raised: ExceptionRaised | None) -> Outcome:
-    if finished is None:
-        return Outcome(finish="cut short")
+    if finished is None or finished.outcome == CUT_SHORT:
+        return Outcome(finish=CUT_SHORT)
     exception = raised.kind if raised is not None and finished.outcome == "error" else None
     return Outcome(finish=finished.outcome, code=finished.code, exception=exception, answer=finished.text)
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from coda.errors import ForkError, UsageError
+from coda.errors import ForkError, MissingEffect, UsageError
 from coda.forking.diff import diff
 from coda.forking.difference import Diff
 from coda.forking.live import UNSET, ForkBoundary, Frontier
@@ -39,6 +39,7 @@ from coda.log import (
     FileWrote,
     ForkApplied,
     Header,
+    LimitHit,
     LlmRequested,
     LlmResponded,
     Parent,
@@ -54,7 +55,17 @@ from coda.log import (
     run_directory,
     to_envelope,
 )  # fmt: skip
-from coda.replay import Exchanges, Session, counted, show_listed, whole_run
+from coda.replay import (
+    CUT_SHORT,
+    Exchanges,
+    Session,
+    counted,
+    ends_nowhere,
+    ends_there,
+    replay,
+    show_listed,
+    whole_run,
+)
 from coda.runtime import (
     Done,
     FileAccess,
@@ -68,8 +79,11 @@ from coda.runtime import (
     Tool,
     Workspace,
     invoke,
+    out_of_memory,
+    program_end,
 )
 
+_CUT = "the parent's log ends here"
 LIVE_PRIMITIVES = frozenset(("ls", "glob", "grep", "read", "write", "edit"))
 
 
@@ -79,7 +93,7 @@ class ForkResult(NamedTuple):
     path: Path
     position: str
     outcome: str
-    """As in `run.finished`: `ok`, `error`, `exited`, `frontier` ..."""
+    """As in `run.finished`: `ok`, `error`, `frontier`, `cut short` (where the parent's log was) ..."""
     frontier: str | None
     """Why it could not go on, when it stopped at its frontier."""
     assumed: int
@@ -289,15 +303,28 @@ class _Fork:
     def _confirm(self) -> tuple[str, str | None]:
         """Nothing was changed: every recorded answer still holds, so the rest is replayed and compared."""
         session = self.session
-        session.go_on()
-        ended = self.parent.finished
-        outcome = ended.outcome if ended is not None else "stopped"
+        if session.stopped is not None and session.block is not None and ends_nowhere(session.block):
+            verdict = replay(self.parent, trust=session.trust, best_effort=session.best_effort)
+            if verdict.diverged is not None:
+                raise verdict.diverged
+        else:
+            self._replay_rest()
         for record in self.rest:
             cause = getattr(record, "cause", None)
             # The fork's own first event moved every later number by one.
             shifted = {"cause": cause + 1} if cause is not None and cause >= self.first_seq else {}
             self.writer.append(msgspec.structs.replace(record, **shifted))
-        return outcome, None
+        ended = self.parent.finished
+        if ended is None:
+            self.writer.append(RunFinished(outcome=CUT_SHORT, text=_CUT))
+        return ended.outcome if ended is not None else CUT_SHORT, None
+
+    def _replay_rest(self) -> None:
+        try:
+            self.session.go_on()
+        except MissingEffect as error:
+            if not ends_there(self.parent, error):
+                raise
 
     def _arrange(self, result: Any, assume: bool) -> None:
         session = self.session
@@ -402,7 +429,7 @@ class _Fork:
         else:
             session.engine.go_live(self._wall_ns())
         if done is not None and self._program_ended(done):
-            return self._outcome_of(done), None, self._code_of(done)
+            return self._end_of(done)
         return self._next_blocks(rest, done)
 
     def _wall_ns(self) -> int:
@@ -422,7 +449,7 @@ class _Fork:
             if isinstance(record, BlockStarted):
                 done = self._run_block(record)
                 if self._program_ended(done):
-                    return self._outcome_of(done), None, self._code_of(done)
+                    return self._end_of(done)
             elif isinstance(record, LlmRequested):
                 results = results_of_turn(self.writer.path, conversation.turn)
                 emitted = emitted_blocks(self._all_started(), conversation.turn)
@@ -436,11 +463,11 @@ class _Fork:
                 self.writer.append(msgspec.structs.replace(record, seq=-1, t=-1))
             elif isinstance(record, RunFinished):
                 finished = record
+        if done is not None and self._ends_program(done):
+            return self._end_of(done)
         if finished is None:
-            return "stopped", "the parent's log ends here", None
-        outcome = self._outcome_of(done) if self.session.started.kind == "exec" and done else finished.outcome
-        code = self._code_of(done) if self.session.started.kind == "exec" and done else finished.code
-        return outcome, finished.text, code
+            return CUT_SHORT, _CUT, None
+        return finished.outcome, finished.text, finished.code
 
     def _all_started(self) -> list[Event]:
         return [block.started for block in self.parent.blocks]
@@ -480,6 +507,10 @@ class _Fork:
 
     def _finish(self, block: int, done: Done) -> None:
         self.recording.end_block()
+        exhausted = out_of_memory(done, self.session.started.limits.get("memory_bytes"))
+        if exhausted is not None:
+            self.writer.append(LimitHit(what="memory", detail=exhausted))
+            done = msgspec.structs.replace(done, broken=True)
         if done.error is not None:
             self.writer.append(
                 ExceptionRaised(
@@ -508,17 +539,14 @@ class _Fork:
     def _program_ended(self, done: Done) -> bool:
         return done.broken or (self.session.started.kind == "exec" and done.outcome != "ok")
 
-    @staticmethod
-    def _outcome_of(done: Done) -> str:
-        return (
-            "ok" if done.outcome == "exited" and not done.code else "error" if done.outcome != "ok" else "ok"
-        )
+    def _ends_program(self, done: Done) -> bool:
+        """Whether it was a program's last block, which need not be the last that the parent's log has."""
+        return self.session.started.kind == "exec" and done.block == self.session.last_block
 
     @staticmethod
-    def _code_of(done: Done) -> int | None:
-        if done.outcome == "exited":
-            return done.code
-        return 0 if done.outcome == "ok" else 1
+    def _end_of(done: Done) -> tuple[str, None, int | None]:
+        outcome, code = program_end(done.outcome, done.code)
+        return outcome, None, code
 
 
 def _clock_from(since_ns: int) -> Callable[[], int]:

@@ -89,6 +89,8 @@ class ForkBoundary:
             return self._arrived(data)
         if kind == "process.started":
             return self._process(data, -1)
+        if kind == "signal.sent":
+            raise Frontier(f"the fork signals process {data.get('to')}, which only a live run could do")
         if kind == "net.connected":
             raise Frontier(f"the fork connects to {data.get('address')}, which only a live run could do")
         if kind.startswith("net."):

@@ -47,10 +47,12 @@ from coda.log import (
     Event,
     Import,
     Lines,
+    RunFinished,
     Trace,
     Unknown,
     entry_values,
 )
+from coda.replay import CUT_SHORT
 
 OUTPUT_LIMIT_CHARS = 4_000_000
 _HEADS = frozenset({"for", "asyncfor", "with", "asyncwith", "try", "trystar", "match"})
@@ -165,7 +167,7 @@ class Side:
 
     def _record(self, record: Event | Unknown, strand: Strand) -> None:
         kind, name, same, other = step_of(record)
-        if kind in SKIPPED:
+        if kind in SKIPPED or (isinstance(record, RunFinished) and record.outcome == CUT_SHORT):
             return
         if kind in _ANSWERS:  # the answer to another call is another step
             same = [*same, self._open.pop(getattr(record, "cause", None) or -1, -1)]

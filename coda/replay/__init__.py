@@ -3,6 +3,7 @@
 from coda.replay.answering import Answering
 from coda.replay.children import POPEN, Exchanges
 from coda.replay.compare import Matcher
+from coda.replay.cuts import CUT_SHORT, ends_nowhere, ends_there
 from coda.replay.health import Health, examine
 from coda.replay.library import Agent, Sandbox
 from coda.replay.listed import show_listed
@@ -22,6 +23,7 @@ from coda.replay.tape import (
 )
 
 __all__ = [
+    "CUT_SHORT",
     "POPEN",
     "Agent",
     "Answering",
@@ -41,6 +43,8 @@ __all__ = [
     "block_tapes",
     "count_of",
     "counted",
+    "ends_nowhere",
+    "ends_there",
     "examine",
     "feed_of",
     "is_workers",

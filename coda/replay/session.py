@@ -32,6 +32,7 @@ from coda.log import (
 from coda.replay.answering import Answering
 from coda.replay.children import Exchanges
 from coda.replay.compare import Matcher
+from coda.replay.cuts import ending, last_block
 from coda.replay.launch import OBSERVED, check_fidelity, launch
 from coda.replay.private import PrivateCopy
 from coda.replay.tape import (
@@ -81,7 +82,8 @@ class Session:
         live: Configure | None = None,
     ) -> None:
         self.trace = trace
-        self._trust = trust
+        self.trust = trust
+        self.best_effort = best_effort
         self._live = live
         self.worker = 0
         """How many workers the recorded run had before the one that stands here."""
@@ -124,7 +126,7 @@ class Session:
         self._watched: tuple[list[int], bool] = ([], False)
         self._all_tapes = Tapes(trace)
         self._tapes: Iterator[BlockTape | Event] = iter(self._all_tapes)
-        self.last_block = _last_block(trace)
+        self.last_block = last_block(trace)
         try:
             self.engine = self._start()
         except BaseException:
@@ -138,7 +140,7 @@ class Session:
             self.trace,
             self.copy,
             self.tools.values(),
-            trust=self._trust,
+            trust=self.trust,
             live=self._live,
             number=self.worker,
         )
@@ -287,7 +289,7 @@ class Session:
         stops, target = self._stops_in(tape, position)
         if is_discarded(tape) and target is None:
             raise MissingEffect(
-                f"block {tape.started.block} was stopped from outside (event {tape.end_seq}): what its "
+                f"block {tape.started.block} {ending(tape)} (event {tape.end_seq}): what its "
                 "variables were then cannot be found again",
                 seq=tape.end_seq,
             )
@@ -592,8 +594,3 @@ def _lies_in(position: Position | None, tape: BlockTape) -> bool:
     if position.block is not None:
         return position.block == tape.started.block
     return position.seq <= tape.end_seq
-
-
-def _last_block(trace: Trace) -> int:
-    blocks = trace.blocks
-    return blocks[-1].number if blocks else 0

@@ -10,6 +10,7 @@ import msgspec
 
 from coda.errors import Diverged, MissingEffect, SandboxError
 from coda.log import Position, Trace, open_trace, unit_covering
+from coda.replay.cuts import ending, ends_there
 from coda.replay.elided import elided_place
 from coda.replay.session import LAYERS_OF_KERNEL, Session, counted
 from coda.replay.tape import BlockTape, is_workers, last_place
@@ -120,7 +121,7 @@ def replay(
         try:
             session.run_to(None)
         except MissingEffect as error:
-            problem = None if _ends_there(opened, error) else error
+            problem = None if ends_there(opened, error) else error
             ends_at = error.facts["seq"] if problem is None else None
         except Diverged as error:
             problem = error
@@ -150,13 +151,10 @@ def replay(
 
 def _compare_discarded(session: Session, tape: BlockTape, trust: bool) -> Diverged | MissingEffect | None:
     """Runs a block whose worker was lost, in a session of its own, as far as its log can be followed."""
-    outcome = tape.finished.outcome if tape.finished is not None else ""
-    ends = {"exited": "ended the worker", "error": "ran out of memory"}
-    end = ends.get(outcome, f"was {outcome} from outside")
     last = last_place(tape, session.units)
     extent = "none of it could be compared" if last is None else f"it was compared up to event {last}"
     session.notes.append(
-        f"block {tape.started.block} {end}, and its variables are no part of what follows: {extent}"
+        f"block {tape.started.block} {ending(tape)}, and its variables are no part of what follows: {extent}"
     )
     if last is None:
         return None
@@ -176,14 +174,6 @@ def _counts(session: Session) -> dict[str, int]:
     """What a session has compared so far."""
     session.boundary.count_path()
     return {name: getattr(session.boundary, name) for name in ("effects", "lines", "values", "outputs")}
-
-
-def _ends_there(trace: Trace, error: MissingEffect) -> bool:
-    """Whether it is the log that ends there: a fork at its frontier, or a run that was cut short."""
-    finished = trace.finished
-    if finished is None:
-        return bool(error.facts.get("seq") == trace.count())
-    return bool(finished.outcome == "frontier" and error.facts.get("seq") == finished.seq)
 
 
 def state_at(

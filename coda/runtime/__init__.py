@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from coda.runtime.rebuild import apply, materialise
     from coda.runtime.recording import Recording
     from coda.runtime.restoring import Restored, Restorer
-    from coda.runtime.results import BlockResult, CtxChange, ErrorInfo
+    from coda.runtime.results import BlockResult, CtxChange, ErrorInfo, out_of_memory, program_end
     from coda.runtime.sandbox import MAX_BLOB_BYTES, Sandbox
     from coda.runtime.startup import Startup
     from coda.runtime.stopping import TIMED_OUT
@@ -66,7 +66,8 @@ _HOMES = {
     "Stream": "protocol", "Tool": "tools", "Workspace": "workspace", "apply": "rebuild",
     "feedback_text": "feedback", "invoke": "tools", "is_known_zone": "surroundings",
     "left_out": "workspace", "materialise": "rebuild", "names_after": "feedback",
-    "request_digest": "agent", "split_cells": "cells", "tool": "tools",
+    "out_of_memory": "results", "program_end": "results", "request_digest": "agent",
+    "split_cells": "cells", "tool": "tools",
 }  # fmt: skip
 
 __all__ = [
@@ -121,6 +122,8 @@ __all__ = [
     "left_out",
     "materialise",
     "names_after",
+    "out_of_memory",
+    "program_end",
     "request_digest",
     "split_cells",
     "tool",

@@ -5,7 +5,10 @@ Guarantee: values alone; nothing here refers to the worker or to its objects.
 
 from __future__ import annotations
 
+import signal
 from typing import Any, NamedTuple
+
+from coda.runtime.protocol import Done
 
 
 class ErrorInfo(NamedTuple):
@@ -49,3 +52,28 @@ class BlockResult(NamedTuple):
     def succeeded(self) -> bool:
         """True when the block ran to its end."""
         return self.outcome == "ok"
+
+
+def program_end(outcome: str, code: int | None) -> tuple[str, int]:
+    """Gives the outcome and exit status of a program that a block ended, as a shell would show them.
+
+    Args:
+        outcome: of the block.
+        code: its own exit status, or that of what stopped it; None when it has none.
+    """
+    if outcome == "ok":
+        return "ok", 0
+    if outcome == "exited":
+        return "error" if code else "ok", code or 0
+    if outcome == "interrupted" and code is None:
+        return "interrupted", 128 + signal.SIGINT
+    if outcome in ("interrupted", "killed"):
+        return outcome, code or 128 + signal.SIGKILL
+    return "error", 1
+
+
+def out_of_memory(done: Done, limit_bytes: float | None) -> str | None:
+    """Says that a block ran out of memory: it failed at an instant that no replay finds again."""
+    if limit_bytes is None or done.error is None or done.error.get("type") != "MemoryError":
+        return None
+    return f"block {done.block} came to the limit of {limit_bytes:.0f} bytes of memory"

@@ -42,7 +42,7 @@ from coda.runtime.program import Program, environment_of
 from coda.runtime.protocol import Configure, Done, Prepare, Prepared, Run
 from coda.runtime.recording import Echo, Recording
 from coda.runtime.restoring import Restorer
-from coda.runtime.results import BlockResult, CtxChange, ErrorInfo
+from coda.runtime.results import BlockResult, CtxChange, ErrorInfo, out_of_memory
 from coda.runtime.stopping import NotCompiled
 from coda.runtime.tools import Outcome, Tool, as_tools, declared_data, invoke
 from coda.runtime.traces import create_trace, own_files
@@ -406,9 +406,11 @@ class Sandbox:
         recording.end_block()
         self._dropped = done.dropped or self._dropped
         error = None
+        exhausted = out_of_memory(done, self.limits.memory_bytes)
+        if exhausted is not None:
+            self._mark("memory", exhausted)
+            done = msgspec.structs.replace(done, broken=True)
         if done.error is not None:
-            done = self._look_for_memory(done)
-            assert done.error is not None
             error = ErrorInfo(
                 str(done.error.get("type", "Exception")),
                 str(done.error.get("message", "")),
@@ -461,14 +463,6 @@ class Sandbox:
         When no block runs, nothing happens.
         """
         self.engine.interrupt(reason)
-
-    def _look_for_memory(self, done: Done) -> Done:
-        """A block that ran out of memory failed at an instant that no replay finds again."""
-        limit = self.limits.memory_bytes
-        if limit is None or done.error is None or done.error.get("type") != "MemoryError":
-            return done
-        self._mark("memory", f"block {done.block} came to the limit of {limit} bytes of memory")
-        return msgspec.structs.replace(done, broken=True)
 
     def _replace_worker(self, *, before: int) -> str:
         """The worker is gone, with the objects in it: gives the state, `rolled_back` or `lost`."""

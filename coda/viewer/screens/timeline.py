@@ -279,7 +279,7 @@ class TimelineScreen(LookupScreen):
             Span(f"  {clean(what)}", "muted"),
         )
         if timeline.finished:
-            good = timeline.outcome in ("ok", "exited", "stopped", "frontier")
+            good = timeline.outcome in ("ok", "exited", "frontier", "cut short")
             state = Span(clean(timeline.outcome or "finished"), "ok" if good else "error")
         elif not self.session.complete:
             state = Span("reading…", "accent")

@@ -1,0 +1,60 @@
+"""Runs that were ended from outside: where their log ends, and what of them can be found again.
+
+Guarantee: how such a run ended is told by the log alone. A replay, and a fork without a change, end where the
+log does; nobody claims to know at which instant a worker was stopped.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Final
+
+from coda.errors import LogError, MissingBlob, MissingEffect
+from coda.log import FileRead, Trace
+from coda.replay.tape import BlockTape, is_discarded
+from coda.runtime import split_cells
+
+CUT_SHORT: Final = "cut short"
+"""Outcome of a run whose log just ends, and of a fork that ends where its parent's log does."""
+_ENDS: Final = {"exited": "ended the worker", "error": "ran out of memory"}
+
+
+def ends_there(trace: Trace, error: MissingEffect) -> bool:
+    """Whether it is the log that ends there: a run that was cut short, a fork of one, or at its frontier."""
+    finished = trace.finished
+    end = trace.count() if finished is None else finished.seq
+    return _is_cut(trace) and error.facts.get("seq") == end
+
+
+def ending(tape: BlockTape) -> str:
+    """Says what became of a block whose worker was lost, as in `block 2 ended the worker`."""
+    outcome = tape.finished.outcome if tape.finished is not None else ""
+    return _ENDS.get(outcome, f"was {outcome} from outside")
+
+
+def ends_nowhere(tape: BlockTape) -> bool:
+    """Whether a block was ended at an instant that no replay finds again."""
+    return is_discarded(tape) and tape.finished is not None and tape.finished.outcome != "exited"
+
+
+def last_block(trace: Trace) -> int:
+    """Gives the number of the run's last block; of a program whose log was cut, that of its file's last cell.
+
+    0 when that is not known.
+    """
+    if trace.started.kind != "exec" or not _is_cut(trace):
+        return trace.blocks[-1].number if trace.blocks else 0
+    for placed in trace.records(own=False, types={"file.read"}):
+        record = placed.record
+        if isinstance(record, FileRead) and record.via == "main" and record.digest is not None:
+            try:
+                return len(split_cells(importlib.util.decode_source(trace.blobs.get(record.digest))))
+            except (MissingBlob, LogError, SyntaxError, UnicodeDecodeError):
+                return 0  # an archive
+    return 0
+
+
+def _is_cut(trace: Trace) -> bool:
+    """Whether a log may end inside a block."""
+    finished = trace.finished
+    return finished is None or finished.outcome in ("frontier", CUT_SHORT)
