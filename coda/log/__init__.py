@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         NetSent,
         ProcessFinished,
         ProcessIo,
+        ProcessSignaled,
         ProcessStarted,
     )
     from coda.log.events import (
@@ -129,7 +130,7 @@ _HOMES = {
     "Note": "events", "Opaque": "values", "Output": "events", "Parent": "records", "Piece": "pieces",
     "Placed": "pieces",
     "Position": "positions", "ProcessFinished": "effects", "ProcessIo": "effects",
-    "ProcessStarted": "effects", "Record": "records",
+    "ProcessSignaled": "effects", "ProcessStarted": "effects", "Record": "records",
     "RecordValue": "values", "Report": "check", "RunFinished": "events", "RunInfo": "listing",
     "RunResumed": "events", "RunStarted": "events", "SCHEMA_VERSION": "records", "SandboxStarted": "events",
     "Seal": "records", "SealWatch": "seals", "Signal": "events", "Sites": "sites", "Statement": "tables",
@@ -209,6 +210,7 @@ __all__ = [
     "Position",
     "ProcessFinished",
     "ProcessIo",
+    "ProcessSignaled",
     "ProcessStarted",
     "Record",
     "RecordValue",

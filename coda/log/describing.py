@@ -6,6 +6,7 @@ nor made safe for a terminal: whoever prints it does both.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from coda.log.effects import (
     FileWrote,
     NetConnected,
     ProcessFinished,
+    ProcessSignaled,
     ProcessStarted,
 )
 from coda.log.events import (
@@ -93,6 +95,11 @@ def _returned(record: ToolReturned, width: int) -> str:
     if record.ok:
         return f"{record.name} gave {render(record.value, width=width)}"
     return f"{record.name} raised {_error(record.error)}"
+
+
+def _signaled(record: ProcessSignaled) -> str:
+    name = signal.Signals(record.number).name if record.number in set(signal.Signals) else record.number
+    return f"{name} to {'group' if record.group else 'process'} {record.pid}"
 
 
 def _error(error: dict[str, Any] | None) -> str:
@@ -193,6 +200,7 @@ _TELLERS: Final[dict[type, Callable[[Any, int], str]]] = {
     FileMade: lambda record, _: f"folder {record.path}" + _by(record.by),
     FileListed: lambda record, _: f"{record.path}, by {record.via}",
     FileChanged: lambda record, _: f"{record.path}: {record.size} bytes now, by {record.by}",
+    ProcessSignaled: lambda record, width: _signaled(record),
     ProcessStarted: lambda record, width: _first_line(" ".join(record.argv), width),
     ProcessFinished: _process_end,
     NetConnected: lambda record, _: record.address,

@@ -134,6 +134,17 @@ class ProcessStarted(Located, tag="process.started", frozen=True, kw_only=True):
     """Variables that differ from the program's own environment; None for one that was left out."""
 
 
+class ProcessSignaled(Located, tag="process.signaled", frozen=True, kw_only=True):
+    """A signal to another process; on disk before it is sent. What came of it is the host's next answer."""
+
+    pid: int
+    """The process, or the process group; as `kill` takes it."""
+    number: int
+    """The signal; 0 only looks whether somebody is there."""
+    group: bool = False
+    """Whether it is for a process group."""
+
+
 class ProcessIo(Located, tag="process.io", frozen=True, kw_only=True):
     """A piece that went through a pipe to or from a child; `cause` is its start."""
 

@@ -27,6 +27,7 @@ from coda.log.effects import (
     NetSent,
     ProcessFinished,
     ProcessIo,
+    ProcessSignaled,
     ProcessStarted,
 )
 from coda.log.records import Event, Header, Located, Record, Seal
@@ -497,8 +498,8 @@ RECORD_TYPES: tuple[type[Record], ...] = (
     TurnStarted, TurnFinished, LlmRequested, LlmResponded, BlockStarted, BlockFinished, Lines, Elided,
     ToolCalled, ToolReturned, CtxSet, CtxDeleted, CtxMutated, Effect, FileOpened, FileRead, FileWrote,
     FileDeleted, FileRenamed, FileMade, FileListed, FileChanged, ProcessStarted, ProcessIo,
-    ProcessFinished, NetConnected, NetOpened, NetSent, NetReceived, Import, Output, ExceptionRaised, Signal,
-    LoopWoke, ThreadStarted, ThreadFinished, LimitHit, ForkApplied, Note,
+    ProcessFinished, ProcessSignaled, NetConnected, NetOpened, NetSent, NetReceived, Import, Output,
+    ExceptionRaised, Signal, LoopWoke, ThreadStarted, ThreadFinished, LimitHit, ForkApplied, Note,
 )  # fmt: skip
 
 

@@ -46,6 +46,7 @@ ACTIONS: Final = frozenset(
         "file.renamed",
         "file.made",
         "process.started",
+        "process.signaled",
         "net.connected",
     }
 )

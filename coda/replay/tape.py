@@ -382,7 +382,9 @@ def last_place(tape: BlockTape, units: Units) -> int | None:
     return found
 
 
-_ASKED = frozenset(("tool.called", "file.opened", "file.renamed", "process.started", "net.connected"))
+_ASKED = frozenset(
+    ("tool.called", "file.opened", "file.renamed", "process.started", "process.signaled", "net.connected")
+)
 """What a worker asks, and waits: the answer can be held back."""
 
 
@@ -441,6 +443,7 @@ def is_workers(record: Record) -> bool:
         "file.opened",
         "file.renamed",
         "process.started",
+        "process.signaled",
         "net.connected",
         "net.opened",
         "net.sent",

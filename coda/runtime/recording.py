@@ -35,6 +35,7 @@ from coda.log import (
     NetOpened,
     Output,
     ProcessFinished,
+    ProcessSignaled,
     ProcessStarted,
     Signal,
     Table,
@@ -79,6 +80,7 @@ _PLAIN: dict[str, type[Event]] = {
     "ctx.deleted": CtxDeleted,
     "ctx.mutated": CtxMutated,
 }
+_ACTS: dict[str, type[Event]] = {"net.connected": NetConnected, "process.signaled": ProcessSignaled}
 _FILE_ACTS: dict[str, type[Event]] = {
     "file.opened": FileOpened,
     "file.deleted": FileDeleted,
@@ -274,8 +276,7 @@ class Recording:
             ids, vals = self._known.without_marks(ids, vals)
             plain = not vals
         if plain and not room:
-            kept: list[int] = []
-            counts = Counter(ids)
+            kept, counts = list[int](), Counter(ids)
         else:
             kept, vals, counts = self._known.split(ids, vals, room)
         self._mark("lines", f"more than {self._line_limit} statements in block {self.block}", None)
@@ -285,8 +286,7 @@ class Recording:
                 _list_encoder.encode(kept), encode_values(vals), n, block=self.block, t=t
             )
         if total := sum(counts.values()):
-            rows = tuple(counts.most_common())
-            self.writer.append(Elided(n=total, counts=rows, block=self.block, t=t))
+            self.writer.append(Elided(n=total, counts=tuple(counts.most_common()), block=self.block, t=t))
 
     def raw_output(self, stream: str, data: bytes) -> None:
         """Writes what came over descriptor 1 or 2 itself: its place among the lines is not known."""
@@ -369,9 +369,9 @@ class Recording:
         if kind == "net.sent":
             self.writer.append(self.exchanges.piece(kind, data, message.t))
             return Answer(True)
-        if kind == "net.connected":
-            seq = self.writer.append(record_of(NetConnected, data, message.t))
-            if data.get("conn") is None:
+        if kind in _ACTS:
+            seq = self.writer.append(record_of(_ACTS[kind], data, message.t))
+            if kind == "net.connected" and data.get("conn") is None:
                 self._mark("network", f"connection to {data.get('address')}: a replay cannot answer it", seq)
             return Answer(True)
         raise SandboxError(f"the worker asked for {kind!r}, which nobody knows")

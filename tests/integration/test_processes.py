@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from coda.forking import fork
-from coda.log import open_trace
+from coda.log import ProcessSignaled, open_trace
 from coda.replay import replay
+from coda.runtime import Sandbox
 from tests.conftest import RunCoda
+from tests.support.doctoring import Row, doctored
 from tests.support.programs import dedent, line_of, lines_at, output_of, record, run_plain
 
 pytestmark = pytest.mark.slow
@@ -174,7 +177,6 @@ def test_another_child_is_a_frontier(tmp_path: Path, coda: RunCoda) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="no such shell")
 def test_a_wrong_byte_to_a_child_diverges(talk: Path, tmp_path: Path) -> None:
     """What agent code writes to a child is part of the question: its digest is compared."""
-    from tests.support.doctoring import doctored
 
     def change(rows: list[dict[str, object]]) -> None:
         row = next(row for row in rows if row["type"] == "process.finished" and "fed" in row)
@@ -183,3 +185,54 @@ def test_a_wrong_byte_to_a_child_diverges(talk: Path, tmp_path: Path) -> None:
     verdict = replay(doctored(talk, tmp_path / "d.jsonl", change))
     assert verdict.diverged is not None
     assert "fed" in str(verdict.diverged)
+
+
+SIGNALS = dedent(
+    """
+    import os, signal, subprocess
+
+    p = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    os.kill(p.pid, 0)
+    p.send_signal(signal.SIGTERM)
+    print(p.wait())
+    p = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    os.killpg(p.pid, signal.SIGKILL)
+    print(p.wait())
+    try:
+        os.kill(p.pid, signal.SIGTERM)
+    except ProcessLookupError as error:
+        print(error)
+    """
+)
+
+
+def test_a_signal_to_another_process_is_written_down_before_it_is_sent(tmp_path: Path) -> None:
+    with Sandbox(root=tmp_path, trace=tmp_path / "t.jsonl", level="lines") as sandbox:
+        result = sandbox.execute(SIGNALS)
+    assert result.stdout == "-15\n-9\n[Errno 3] No such process\n"
+    trace = open_trace(tmp_path / "t.jsonl")
+    children = [event.record.pid for event in trace.events(types={"process.signaled"})]  # type: ignore[union-attr]
+    first, second = children[0], children[2]
+    order: list[tuple[Any, ...]] = []
+    for event in trace.events(types={"process.signaled", "effect"}):
+        sent = event.record
+        if isinstance(sent, ProcessSignaled):
+            order.append((sent.pid, sent.number, sent.group, sent.line))
+        elif event.value[0] in ("kill", "killpg"):
+            order.append(tuple(event.value[1]))
+    assert order == [
+        (first, 0, False, 4), (False, None),
+        (first, 15, False, 5), (False, None),
+        (second, 9, True, 8), (False, None),
+        (second, 15, False, 11), (False, 3),
+    ]  # fmt: skip
+    assert replay(trace).faithful
+    begun = next(iter(trace.events(types={"process.signaled"}))).seq
+    for name, value in (("number", 1), ("group", True), ("pid", 1)):
+
+        def change(rows: list[Row], name: str = name, value: int = value) -> None:
+            next(row for row in rows if row["type"] == "process.signaled")[name] = value
+
+        verdict = replay(doctored(trace.path, tmp_path / f"{name}.jsonl", change))
+        assert verdict.diverged is not None
+        assert verdict.diverged.facts["seq"] == begun

@@ -63,12 +63,15 @@ class Audit:
             "os.posix_spawn": self._on_process,
             "os.exec": self._on_exec,
             "os.fork": self._on_fork,
+            "os.kill": self._on_kill,
+            "os.killpg": self._on_kill_group,
             "socket.connect": self._on_connect,
             "socket.sendto": self._on_connect,
             "socket.bind": self._on_bind,
             "sqlite3.connect": self._on_sqlite,
         }
         self.active = False
+        self._pid, self._group = os.getpid(), os.getpgrp()
 
     def install(self) -> None:
         """Adds the hook to this interpreter; it is inert until `active`."""
@@ -256,6 +259,14 @@ class Audit:
 
     def _on_fork(self) -> None:
         self._act("process.started", {"argv": ["<fork>"], "via": "os.fork", "shell": False, "opaque": True})
+
+    def _on_kill(self, pid: int, number: int) -> None:
+        if pid != self._pid:  # a signal to the program itself is an event where it is handled
+            self._act("process.signaled", {"pid": pid, "number": number, "group": False})
+
+    def _on_kill_group(self, group: int, number: int) -> None:
+        if group != self._group:
+            self._act("process.signaled", {"pid": group, "number": number, "group": True})
 
     def _on_bind(self, sock: Any, address: Any) -> None:
         if sock.type & 0xF == 1:

@@ -349,6 +349,10 @@ class Kill(HostFact):
         if recorder.busy():
             self._real(ident, number)
             return
+        if feed.replaying and not feed.live:
+            coming = feed.coming(self.__name__)
+            if coming is not None and not coming[0]:
+                sys.audit(f"os.{self.__name__}", ident, number)
         answer = feed.recorded(self.__name__)
         if answer is not LIVE:
             own, errno = answer
@@ -360,6 +364,7 @@ class Kill(HostFact):
                 raise OSError(errno, os.strerror(errno))
             return
         if ident in feed.children:
+            sys.audit(f"os.{self.__name__}", ident, number)
             feed.note(self.__name__, [False, None])
             return
         if feed.replaying and not feed.real and ident != self._own:
