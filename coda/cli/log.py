@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 
 import click
@@ -11,15 +10,8 @@ from coda.cli.options import json_option, secrets_option, trace_argument
 from coda.cli.render import Printer, say
 from coda.cli.settings import setting_option
 from coda.cli.timeline import Timeline
-from coda.errors import LogError, UsageError
-from coda.log import TYPES, SealWatch, Trace, TraceEvent, open_trace
-
-EVENT_TYPES = frozenset(TYPES) - {"header", "seal", "lines"} | {
-    "line",
-    "gc",
-    "thread.switched",
-    "thread.preempted",
-}
+from coda.errors import LogError
+from coda.log import SealWatch, Trace, TraceEvent, event_types, open_trace
 
 
 @click.command(short_help="Print the events of a trace.")
@@ -60,7 +52,7 @@ def command(
     """
     opened = open_trace(trace)
     start, stop = _range(opened, first, last, None if follow else block, own)
-    wanted = _types(types)
+    wanted = event_types(types) or None
     watch = None if follow else SealWatch(opened)
     printer = Printer(show_secrets=show_secrets, color=color)
     timeline = Timeline(printer, tools=_open_calls(opened, start) if start > 0 and not as_json else 0)
@@ -100,22 +92,6 @@ def _say_what_seals_tell(watch: SealWatch) -> None:
     unsealed = watch.unsealed()
     if unsealed is not None:
         say(f"coda: {unsealed}")
-
-
-def _types(given: tuple[str, ...]) -> frozenset[str] | None:
-    wanted: set[str] = set()
-    for name in given:
-        family = {kind for kind in EVENT_TYPES if kind == name or kind.partition(".")[0] == name}
-        wanted |= family
-        if not family:
-            near = difflib.get_close_matches(name, EVENT_TYPES, n=2)
-            hint = (
-                f"did you mean {' or '.join(near)}?"
-                if near
-                else f"types are {', '.join(sorted(EVENT_TYPES))}"
-            )
-            raise UsageError(f"there is no event type {name!r}; {hint}", type=name)
-    return frozenset(wanted) or None
 
 
 def _range(

@@ -24,7 +24,7 @@ from coda.collector.page import POLICY, run_list, sign_in
 from coda.collector.schema import Block, FailureReply, Health, Run, RunDetail, RunList
 from coda.collector.service import RunStore, follow, stream, summarise
 from coda.errors import CodaError, LogError, UsageError
-from coda.log import mask
+from coda.log import event_types, mask
 
 NDJSON = "application/x-ndjson"
 PAGE_RUNS = 200
@@ -75,14 +75,14 @@ def api_routes(store: RunStore) -> APIRouter:
         run: str,
         start: Start = 0,
         last: Last = None,
-        types: Annotated[list[str] | None, Query(alias="type", description="Only these types.")] = None,
+        types: Annotated[list[str] | None, Query(alias="type", description="Types, or families.")] = None,
     ) -> StreamingResponse:
         """Streams events as NDJSON, masked; where a trace turns out to be damaged, the last line says so."""
         trace = store.open(run)
         if last is not None and last < start:
             raise UsageError(f"the range of events ends ({last}) before it begins ({start}).")
-        wanted = frozenset(word for given in types or () for word in given.split(",") if word) or None
-        parts = stream(trace, start=start, last=last, types=wanted)
+        wanted = event_types(word for given in types or () for word in given.split(",") if word)
+        parts = stream(trace, start=start, last=last, types=wanted or None)
         # The first chunk now, so that a damaged trace is a failed request and not a broken stream.
         first = list(islice(parts, 1))
         return StreamingResponse(_guarded(chain(first, parts)), media_type=NDJSON)

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     )
     from coda.log.files import Torn
     from coda.log.keys import FoundKey, Key, find_key, key_path
+    from coda.log.kinds import event_types
     from coda.log.listing import RunInfo, families, list_runs, run_info
     from coda.log.pieces import Piece, Placed
     from coda.log.positions import Position
@@ -151,7 +152,8 @@ _HOMES = {
     "sanitise": "display", "source_lines": "sources", "source_text": "sources", "summarise": "values",
     "tag_of": "events", "times_in": "units", "to_envelope": "values", "type_name": "values",
     "unit_covering": "units", "unit_from": "units",
-    "FoundKey": "keys", "Key": "keys", "families": "listing", "find_key": "keys", "is_own": "seals",
+    "event_types": "kinds", "FoundKey": "keys", "Key": "keys",
+    "families": "listing", "find_key": "keys", "is_own": "seals",
     "key_path": "keys",
 }  # fmt: skip
 
@@ -253,6 +255,7 @@ __all__ = [
     "encode_record",
     "encode_text",
     "entry_values",
+    "event_types",
     "families",
     "find_key",
     "find_run",

@@ -82,7 +82,8 @@ class AppendFile:
         except OSError as error:
             self._take_back()
             raise LogError(
-                f"cannot write {self.path}: {error.strerror}; it is a valid trace of {offset} bytes",
+                f"cannot write {self.path}: {error.strerror}; what happened before event {self.mark.seq} "
+                "is in it, and whole",
                 path=str(self.path), offset=offset,
             ) from error  # fmt: skip
         except BaseException:  # Ctrl-C: what was written of the piece must not stay

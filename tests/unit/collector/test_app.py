@@ -90,6 +90,16 @@ def test_events_of_a_range_and_of_types(client: TestClient) -> None:
     assert client.get(f"/api/runs/{RUN}/events?from=99999", headers=AUTH).text == ""
 
 
+def test_types_that_no_event_has_are_refused_with_those_that_there_are(client: TestClient) -> None:
+    answer = client.get(f"/api/runs/{RUN}/events?type=bogus", headers=AUTH)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"].startswith(
+        "there is no event type 'bogus'; types are block.finished,"
+    )
+    family = client.get(f"/api/runs/{RUN}/events?type=file", headers=AUTH).text.splitlines()
+    assert {json.loads(row)["type"] for row in family} == {"file.read"}
+
+
 def test_secrets_are_masked(client: TestClient) -> None:
     run = "20260314T190000-f0f0f0"
     assert SECRET not in client.get(f"/api/runs/{run}/events", headers=AUTH).text

@@ -195,8 +195,9 @@ def test_a_full_disk_leaves_a_valid_trace_and_a_clear_error(tmp_path: Path, smal
     path = tmp_path / "t.jsonl"
     out = writer(path)
     out.append(started())
-    with pytest.raises(LogError, match=r"cannot write .*; it is a valid trace of \d+ bytes") as caught:
+    with pytest.raises(LogError, match=r"cannot write .*; what happened before event \d+ is in it") as caught:
         fill(out)
+    assert f"before event {out.next_seq} is in it, and whole" in caught.value.message
     size = path.stat().st_size
     assert caught.value.facts["offset"] == size == out.offset < small_files
     assert path.read_bytes().endswith(b"\n")
