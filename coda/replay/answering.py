@@ -44,7 +44,7 @@ from coda.replay.path import PathMatcher
 from coda.replay.private import PrivateCopy
 from coda.replay.schedule import Schedule
 from coda.replay.tape import BlockTape, call_broken_off, interruption_of, is_workers
-from coda.runtime import HOLD, Answer, Observe, Request, Stream
+from coda.runtime import HOLD, Answer, Observe, Request, Stream, why_opaque
 
 _IGNORED = (LimitHit, Output, ProcessIo)
 _UNCOMPARED = frozenset(
@@ -369,8 +369,7 @@ class Answering:
         if self._cut and self._index == len(self._items):
             raise self._unanswered(started.seq, started.via)
         raise MissingEffect(
-            f"event {started.seq} starts {' '.join(started.argv)[:60]!r} by {started.via}: "
-            "a replay cannot answer it yet",
+            f"event {started.seq} starts {' '.join(started.argv)[:60]!r}: {why_opaque(started.via)}",
             seq=started.seq,
         )
 

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from coda.runtime.acts import why_opaque
     from coda.runtime.agent import Agent, RunResult, request_digest
     from coda.runtime.apart import PendingCall
     from coda.runtime.arrivals import Finished, Pending
@@ -68,6 +69,7 @@ _HOMES = {
     "left_out": "workspace", "materialise": "rebuild", "names_after": "feedback",
     "out_of_memory": "results", "program_end": "results", "request_digest": "agent",
     "split_cells": "cells", "tool": "tools",
+    "why_opaque": "acts",
 }  # fmt: skip
 
 __all__ = [
@@ -127,6 +129,7 @@ __all__ = [
     "request_digest",
     "split_cells",
     "tool",
+    "why_opaque",
 ]
 
 

@@ -6,6 +6,21 @@ Guarantee: bounded, whatever the block did.
 from __future__ import annotations
 
 _MOST_ACTS = 20
+_INSTEAD = {
+    "multiprocessing": "use threads (multiprocessing.pool.ThreadPool, ThreadPoolExecutor) or subprocess",
+    "concurrent.futures.process": "use ThreadPoolExecutor or subprocess",
+    "os.exec": "use subprocess",
+    "os.posix_spawn": "use subprocess",
+    "os.fork": "use threads or subprocess",
+}
+
+
+def why_opaque(via: str) -> str:
+    """Why a replay cannot answer what comes of a process that was started so, and what to use instead."""
+    instead = _INSTEAD.get(via, "use subprocess.run or subprocess.Popen")
+    return (
+        f"{via} started a process: what it sends back is not recorded, so no replay goes past it; {instead}"
+    )
 
 
 class Acts:

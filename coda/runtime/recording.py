@@ -47,7 +47,7 @@ from coda.log import (
     from_envelope,
     render,
 )  # fmt: skip
-from coda.runtime.acts import Acts
+from coda.runtime.acts import Acts, why_opaque
 from coda.runtime.apart import Apart, Begun, PendingCall
 from coda.runtime.arrivals import Arrivals, Finished, Pending
 from coda.runtime.captured import Captured
@@ -534,10 +534,7 @@ class Recording:
         self.acts.add(f"started {' '.join(data.get('argv') or ())[:60]}")
         self.exchanges.note_child(record, self._process)
         if opaque:
-            what = data.get("via")
-            self._mark(
-                "process", f"{what} was used directly: a replay cannot answer its pipes yet", self._process
-            )
+            self._mark("process", why_opaque(str(data.get("via"))), self._process)
         return Answer(True, None)
 
     def _finish_process(self, data: dict[str, Any], t: int) -> Answer:

@@ -157,7 +157,10 @@ def coded(wanted: Callable[[Any], bool], change: Callable[[Any], Any]) -> Callab
     [
         (_ready, lambda value: [value[0], value[1][::-1]]),
         (lambda value: value[0] == "loop.select" and value[1], lambda value: [value[0], [[40, 1]]]),
-        (lambda value: value[0] == "pipe.read" and value[1] == 4, lambda value: [value[0], 3]),
+        (
+            lambda value: value[0] == "pipe.read" and value[1] in range(2, 100),
+            lambda value: [value[0], value[1] - 1],
+        ),
         (lambda value: value[0] == "tls.write", lambda value: [value[0], {"$l": [value[1][0], "00"]}]),
     ],
     ids=["order", "descriptor", "size of a read", "text before it is encrypted"],

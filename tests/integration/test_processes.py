@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from coda.errors import MissingEffect
 from coda.forking import fork
-from coda.log import ProcessSignaled, open_trace
+from coda.log import LimitHit, ProcessSignaled, open_trace
 from coda.replay import replay
 from coda.runtime import Sandbox
 from tests.conftest import RunCoda
@@ -236,3 +237,77 @@ def test_a_signal_to_another_process_is_written_down_before_it_is_sent(tmp_path:
         verdict = replay(doctored(trace.path, tmp_path / f"{name}.jsonl", change))
         assert verdict.diverged is not None
         assert verdict.diverged.facts["seq"] == begun
+
+
+OPAQUE = {
+    "multiprocessing": (
+        """
+        import multiprocessing
+        def work(queue, number):
+            queue.put(number * number)
+        if __name__ == "__main__":
+            queue = multiprocessing.Queue()
+            workers = [multiprocessing.Process(target=work, args=(queue, number)) for number in range(3)]
+            for worker in workers:
+                worker.start()
+            print(sorted(queue.get() for _ in workers))
+            for worker in workers:
+                worker.join(10)
+            print([worker.exitcode for worker in workers])
+        """,
+        "[0, 1, 4]\n[0, 0, 0]\n",
+        "ThreadPool",
+    ),
+    "concurrent.futures.process": (
+        """
+        from concurrent.futures import ProcessPoolExecutor
+        def square(number):
+            return number * number
+        if __name__ == "__main__":
+            with ProcessPoolExecutor(2) as pool:
+                print(list(pool.map(square, range(4))))
+        """,
+        "[0, 1, 4, 9]\n",
+        "ThreadPoolExecutor",
+    ),
+    "os.fork": (
+        """
+        import os, threading
+        pid = os.fork()
+        if pid == 0:
+            thread = threading.Thread(target=lambda: os.write(1, b"child\\n"))
+            thread.start()
+            thread.join(10)
+            os._exit(thread.is_alive())
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        """,
+        "child\n0\n",
+        "subprocess",
+    ),
+    "os.posix_spawn": (
+        """
+        import os
+        pid = os.posix_spawn("/bin/sh", ["sh", "-c", "exit 4"], os.environ)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        """,
+        "4\n",
+        "subprocess",
+    ),
+}
+
+
+@pytest.mark.parametrize("via", OPAQUE)
+def test_other_ways_to_start_one_work_and_are_marked_with_what_to_use_instead(
+    via: str, tmp_path: Path
+) -> None:
+    source, shown, instead = OPAQUE[via]
+    trace = record(dedent(source), tmp_path)
+    assert output_of(trace) == shown
+    (mark, *_) = (event.record for event in open_trace(trace).events(types={"limit.hit"}))
+    assert isinstance(mark, LimitHit)
+    assert (mark.what, mark.detail.split()[0]) == ("process", via)
+    assert instead in mark.detail
+    problem = replay(trace).diverged
+    assert isinstance(problem, MissingEffect)
+    assert problem.facts["seq"] == mark.cause
+    assert instead in problem.message

@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -28,6 +29,7 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _MACHINERY = ("<frozen importlib", "<frozen zipimport")
 _QUIET_READERS = (os.sep + "linecache.py", os.sep + "tokenize.py")
 _CHUNK = 1 << 20
+_FORKING = ("multiprocessing", "concurrent.futures.process")
 
 
 class Audit:
@@ -59,8 +61,8 @@ class Audit:
             "os.truncate": self._on_truncate,
             "os.symlink": self._on_link,
             "os.link": self._on_link,
-            "subprocess.Popen": self._on_process,
-            "os.posix_spawn": self._on_process,
+            "subprocess.Popen": partial(self._on_process, "subprocess.Popen"),
+            "os.posix_spawn": partial(self._on_process, "os.posix_spawn"),
             "os.exec": self._on_exec,
             "os.fork": self._on_fork,
             "os.kill": self._on_kill,
@@ -247,18 +249,19 @@ class Audit:
         if frame is not None and self._units.owns(frame):
             self._note("import", {"module": name})
 
-    def _on_process(self, executable: Any, args: Any = (), *_: Any) -> None:
+    def _on_process(self, via: str, executable: Any, args: Any = (), *_: Any) -> None:
         if isinstance(args, (str, bytes)):
             args = [args]
         argv = [os.fsdecode(part) for part in (args or [executable])]
-        self._act("process.started", {"argv": argv, "via": "Popen", "shell": False, "opaque": True})
+        self._act("process.started", {"argv": argv, "via": via, "shell": False, "opaque": True})
 
     def _on_exec(self, executable: Any, args: Any = (), *_: Any) -> None:
-        self._on_process(executable, args)
+        self._on_process("os.exec", executable, args)
         self._recorder.send(Leaving(-1))
 
     def _on_fork(self) -> None:
-        self._act("process.started", {"argv": ["<fork>"], "via": "os.fork", "shell": False, "opaque": True})
+        via = _forking_library() or "os.fork"
+        self._act("process.started", {"argv": ["<fork>"], "via": via, "shell": False, "opaque": True})
 
     def _on_kill(self, pid: int, number: int) -> None:
         if pid != self._pid:  # a signal to the program itself is an event where it is handled
@@ -348,6 +351,17 @@ class _Watched:
         """Tells, and acts."""
         self._tell(function)
         return self._real(function, *args, **kwargs)
+
+
+def _forking_library() -> str | None:
+    """What forks on behalf of agent code: the outermost of the libraries that are for that."""
+    found = None
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__"))
+        found = next((name for name in _FORKING if module.startswith(name)), found)
+        frame = frame.f_back
+    return found
 
 
 def _mode_of(flags: int) -> str:

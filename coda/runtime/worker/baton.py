@@ -70,7 +70,7 @@ class Baton:
         """Those that have not ended, by number."""
         self._recorder = recorder
         self._get_ident = _thread.get_ident
-        self._sleep = time.sleep
+        self._sleep, self._clock = time.sleep, time.monotonic
         self._outside = 0
         self._started = 0
         self._runnable: deque[Strand] = deque()
@@ -114,6 +114,8 @@ class Baton:
         self, ready: Callable[[], bool], seconds: float, peek: Callable[[], bool] | None = None
     ) -> bool:
         """Lets others run until `ready()` is true or the time has passed; False when it has passed."""
+        if not self.is_mine() and not self.rejoin():
+            return self._wait_outside(ready, seconds)
         timer = self.inbox.start_timer(seconds)
         done = [False]
 
@@ -125,6 +127,15 @@ class Baton:
         if not timer.fired:
             self.inbox.cancel(timer)
         return done[0]
+
+    def _wait_outside(self, ready: Callable[[], bool], seconds: float) -> bool:
+        """A thread that is not the agent's, or in a child process, has no arrivals: it waits by the clock."""
+        end = self._clock() + seconds
+        while not ready():
+            if self._clock() >= end:
+                return False
+            self._sleep(_OUTSIDE_SECONDS)
+        return True
 
     def sleep(self, seconds: float) -> None:
         """Lets others run for so long."""

@@ -115,7 +115,7 @@ class Threads:
         self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, daemon: bool, handle: Any
     ) -> int:
         if not self._baton.is_mine() or self._recorder.busy():
-            return self._start(_alone, (function, args, kwargs, handle))  # type: ignore[no-any-return]
+            return self._start(self._alone, (function, args, kwargs, handle))  # type: ignore[no-any-return]
         thread = getattr(function, "__self__", None)
         name = getattr(thread, "name", None)
         strand = self._baton.add(name if isinstance(name, str) else "")
@@ -140,21 +140,31 @@ class Threads:
         try:
             _call(function, args, kwargs)
         finally:
-            sentinel = self._sentinels.pop(strand.number, None)
-            if sentinel is not None and sentinel.locked():
-                sentinel.release()
-            if handle is not None:
-                handle._set_done()
+            self._tell_end(handle)
             ended[0] = True
             self._own = [own for own in self._own if own[0] is not strand]
             self._baton.rejoin()
             self._recorder.observe("thread.finished", {"name": strand.name, "thread": strand.number})
             self._baton.end(strand)
 
+    def _alone(self, function: Any, args: Any, kwargs: Any, handle: Any) -> None:
+        """A whole thread that is not the agent's, or in a child process."""
+        try:
+            _call(function, args, kwargs)
+        finally:
+            self._tell_end(handle)
+
+    def _tell_end(self, handle: Any) -> None:
+        """Lets go whoever joins the calling thread."""
+        sentinel = self._sentinels.pop(_thread.get_ident(), None)
+        if sentinel is not None and sentinel.locked():
+            sentinel.release()
+        if handle is not None:
+            handle._set_done()
+
     def _set_sentinel(self) -> Any:
         """A lock that is released when the calling thread ends."""
-        number = self._baton.number_here()
-        self._sentinels[number] = lock = self._sentinel(number)
+        self._sentinels[_thread.get_ident()] = lock = self._sentinel(self._baton.number_here())
         return lock
 
     def _join_all(self) -> None:
@@ -172,15 +182,6 @@ def _call(function: Any, args: Any, kwargs: Any) -> None:
     except BaseException:  # noqa: BLE001  the end of a thread: told as the interpreter tells it
         print(f"Exception ignored in thread started by: {function!r}", file=sys.stderr)
         traceback.print_exc()
-
-
-def _alone(function: Any, args: Any, kwargs: Any, handle: Any) -> None:
-    """A thread that is not the agent's, or in a child process."""
-    try:
-        _call(function, args, kwargs)
-    finally:
-        if handle is not None:
-            handle._set_done()
 
 
 # --- locks ---------------------------------------------------------------------------------------
