@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from coda.forking import Diff, ForkResult
+from coda.log import render
 from coda.replay import Verdict
 
 
@@ -32,6 +33,41 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     seq: int | None
     """The event at which it happened."""
     message: str
+    expected: str | None = None
+    """What the log has, in words; null where nothing was to come."""
+    found: str | None = None
+    """What the replay did."""
+    file: str | None = None
+    """Where in the program."""
+    line: int | None = None
+    function: str | None = None
+    source: str | None = None
+    """Text of the line."""
+    reason: str | None = None
+    """What it is likely to come from."""
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> Problem | None:
+        """Gives the problem of a verdict; None when it has none."""
+        problem, cause = verdict.diverged, verdict.cause
+        if problem is None or cause is None:
+            return None
+        sides = {
+            name: value if isinstance(value, str) else render(value)
+            for name in ("expected", "found")
+            if (value := problem.facts.get(name)) is not None
+        }
+        return cls(
+            kind=type(problem).__name__,
+            seq=problem.facts.get("seq"),
+            message=problem.message,
+            file=cause.file,
+            line=cause.line,
+            function=cause.function,
+            source=cause.source or None,
+            reason=cause.reason,
+            **sides,
+        )
 
 
 class ReplayAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,14 +100,11 @@ class ReplayAnswer(msgspec.Struct, frozen=True, kw_only=True):
             run: run id.
             events: events of the recorded run.
         """
-        problem = verdict.diverged
         return cls(
             run=run,
             faithful=verdict.faithful,
             events=events,
-            diverged=None
-            if problem is None
-            else Problem(kind=type(problem).__name__, seq=problem.facts.get("seq"), message=problem.message),
+            diverged=Problem.of(verdict),
             compared=Compared(
                 blocks=verdict.blocks,
                 effects=verdict.effects,

@@ -10,7 +10,7 @@ from coda.cli.render import Printer, Styled
 from coda.cli.settings import setting_option
 from coda.errors import Diverged
 from coda.log import open_trace
-from coda.replay import Verdict, replay
+from coda.replay import Cause, Verdict, replay
 
 
 @click.command()
@@ -41,6 +41,13 @@ def command(trace: str, verify: bool, trust: bool, best_effort: bool, as_json: b
     return 3 if isinstance(verdict.diverged, Diverged) else 2
 
 
+def _place(cause: Cause) -> str:
+    """File, line and text of the line."""
+    if cause.file is None:
+        return "no line of the program"
+    return f"{cause.file}:{cause.line}: {cause.source}"
+
+
 def _print(printer: Printer, verdict: Verdict, path: str) -> None:
     if verdict.diverged is None:
         until = "" if verdict.ends_at is None else f" up to event {verdict.ends_at}, where the log ends"
@@ -49,6 +56,9 @@ def _print(printer: Printer, verdict: Verdict, path: str) -> None:
         printer.line(Styled(verdict.diverged.message, "red"))
     else:
         printer.line(Styled(f"cannot be answered: {verdict.diverged.message}", "red"))
+    if verdict.cause is not None:
+        printer.line(f"  at          {_place(verdict.cause)}")
+        printer.line(f"  likely      {verdict.cause.reason}")
     compared = (
         f"{verdict.blocks} blocks, {verdict.effects} effects, {verdict.lines} lines, "
         f"{verdict.values} values, {verdict.outputs} outputs"

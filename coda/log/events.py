@@ -380,6 +380,8 @@ class Import(Located, tag="import", frozen=True, kw_only=True):
     """Blob of the source, for a module of the workspace."""
     table: Table | None = None
     """Statement table of a module of the workspace; null for others, and where there are no lines."""
+    version: str | None = None
+    """Version of the library that it is of, where a folder beside it tells; null for others."""
 
 
 class Output(Located, tag="output", frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from coda.replay.health import Health, examine
 from coda.replay.library import Agent, Sandbox
 from coda.replay.listed import show_listed
 from coda.replay.private import PrivateCopy
+from coda.replay.reasons import Cause
 from coda.replay.restoring import ReplayRestorer
 from coda.replay.session import Session, counted
 from coda.replay.state import Frame, Shown, State, Verdict, replay, state_at
@@ -29,6 +30,7 @@ __all__ = [
     "Answering",
     "BlockMap",
     "BlockTape",
+    "Cause",
     "Exchanges",
     "Frame",
     "Health",

@@ -12,6 +12,7 @@ from coda.errors import Diverged, MissingEffect, SandboxError
 from coda.log import Position, Trace, open_trace, unit_covering
 from coda.replay.cuts import ending, ends_there
 from coda.replay.elided import elided_place
+from coda.replay.reasons import Cause, cause_of, refuse_missing_libraries
 from coda.replay.session import LAYERS_OF_KERNEL, Session, counted
 from coda.replay.tape import BlockTape, is_workers, last_place
 
@@ -85,6 +86,8 @@ class Verdict(NamedTuple):
     notes: tuple[str, ...]
     ends_at: int | None = None
     """Where the log ends inside a block (a run cut short, a fork's frontier); None: it ends with the run."""
+    cause: Cause | None = None
+    """Where in the program the replay left its log, and the likely reason."""
 
     @property
     def isolation(self) -> str:
@@ -129,6 +132,10 @@ def replay(
         boundary.count_path()
         for tape in session.discarded:
             problem = _compare_discarded(session, tape, trust) or problem
+        cause = None
+        if problem is not None:
+            refuse_missing_libraries(opened, problem)
+            cause = cause_of(opened, problem, gone=session.copy.missing)
         marks = tuple(
             f"{placed.record.what}: {placed.record.detail}"  # type: ignore[union-attr]
             for placed in opened.records(own=False, types={"limit.hit"})
@@ -146,6 +153,7 @@ def replay(
             layers=tuple(session.layers),
             notes=(*session.notes, *marks),
             ends_at=ends_at,
+            cause=cause,
         )
 
 

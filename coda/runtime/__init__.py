@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from coda.runtime.stopping import TIMED_OUT
     from coda.runtime.surroundings import is_known_zone
     from coda.runtime.tools import Outcome, Tool, invoke, tool
+    from coda.runtime.versions import version_of
     from coda.runtime.workspace import Workspace, left_out
 
 _HOMES = {
@@ -69,7 +70,7 @@ _HOMES = {
     "left_out": "workspace", "materialise": "rebuild", "names_after": "feedback",
     "out_of_memory": "results", "program_end": "results", "request_digest": "agent",
     "split_cells": "cells", "tool": "tools",
-    "why_opaque": "acts",
+    "version_of": "versions", "why_opaque": "acts",
 }  # fmt: skip
 
 __all__ = [
@@ -129,6 +130,7 @@ __all__ = [
     "request_digest",
     "split_cells",
     "tool",
+    "version_of",
     "why_opaque",
 ]
 

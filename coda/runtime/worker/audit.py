@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any
 
 from coda.runtime.protocol import Leaving
+from coda.runtime.versions import version_of
 from coda.runtime.worker.interpreter import set_switch_interval
 from coda.runtime.worker.modules import is_library
 from coda.runtime.worker.recorder import Recorder
@@ -247,7 +248,9 @@ class Audit:
         while frame is not None and frame.f_code.co_filename.startswith((*_MACHINERY, OWN_FOLDER)):
             frame = frame.f_back
         if frame is not None and self._units.owns(frame):
-            self._note("import", {"module": name})
+            with self._recorder.quiet():
+                version = version_of(name, sys.path)
+            self._note("import", {"module": name, "version": version})
 
     def _on_process(self, via: str, executable: Any, args: Any = (), *_: Any) -> None:
         if isinstance(args, (str, bytes)):

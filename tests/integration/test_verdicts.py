@@ -1,0 +1,124 @@
+"""What a verdict says of a replay that left its log: where, both sides, and what is the likely reason."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from coda.cli.answers import Problem
+from coda.errors import UsageError
+from coda.log import Import, open_trace
+from coda.replay import replay
+from tests.conftest import RunCoda
+from tests.support.doctoring import Row, doctored
+from tests.support.programs import dedent, record
+
+pytestmark = pytest.mark.slow
+
+PROGRAM = dedent(
+    """
+    import click, json
+    text = open("../beside.txt").read()
+    def count(word):
+        found = len(word)
+        return found
+    total = count(text)
+    print(total)
+    """
+)
+Change = Callable[[list[Row]], None]
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program that imports a library and reads a file beside its workspace."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "beside.txt").write_text("four")
+    return record(PROGRAM, folder)
+
+
+def other_value(rows: list[Row]) -> None:
+    """The log has another value than the program can have."""
+    row = next(row for row in rows if row["type"] == "lines" and 4 in row["vals"])
+    row["vals"][row["vals"].index(4)] = 5
+
+
+def other_library(**fields: str) -> Change:
+    """The log has another library too."""
+
+    def change(rows: list[Row]) -> None:
+        other_value(rows)
+        next(row for row in rows if row.get("module") == "click").update(fields)
+
+    return change
+
+
+def told(trace: Path) -> Problem:
+    """The problem of a replay, as it is printed."""
+    problem = Problem.of(replay(trace))
+    assert problem is not None
+    return problem
+
+
+def test_libraries_are_recorded_with_their_versions(recorded: Path) -> None:
+    records = [event.record for event in open_trace(recorded).events(types={"import"})]
+    found = {record.module: record.version for record in records if isinstance(record, Import)}
+    assert found == {"click": importlib.metadata.version("click"), "json": None}
+
+
+def test_place_and_both_sides_are_named(recorded: Path, tmp_path: Path, coda: RunCoda) -> None:
+    trace = doctored(recorded, tmp_path / "changed.jsonl", other_value)
+    problem = told(trace)
+    assert (problem.line, problem.function, problem.source) == (7, "", "print(total)")
+    assert problem.expected == "a value 5 bound before it"
+    assert problem.found == "4"
+    assert problem.reason is not None
+    assert problem.reason.startswith("what decided it is not in the log: a clock or chance of C code")
+    ran = coda("replay", trace)
+    assert ran.status == 3
+    assert ran.out.splitlines()[1].endswith("prog.py:7: print(total)")
+    assert ran.out.splitlines()[2].startswith("  likely      what decided it")
+
+
+def test_another_version_of_a_library_is_the_likely_reason(recorded: Path, tmp_path: Path) -> None:
+    trace = doctored(recorded, tmp_path / "changed.jsonl", other_library(version="0.1"))
+    assert (told(trace).reason or "").startswith("another click than recorded: ")
+
+
+def test_a_library_that_is_missing_is_an_error_in_one_sentence(
+    recorded: Path, tmp_path: Path, coda: RunCoda
+) -> None:
+    change = other_library(module="no_such_library", version="2.0")
+    trace = doctored(recorded, tmp_path / "changed.jsonl", change)
+    with pytest.raises(UsageError, match=r"needs no_such_library 2\.0, which is not installed here"):
+        replay(trace)
+    ran = coda("replay", trace, "--json")
+    assert ran.status == 2
+    assert json.loads(ran.out)["error"]["module"] == "no_such_library"
+
+
+def test_a_file_that_is_gone_is_the_likely_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "temp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temp"))  # of files in there a replay has copies
+    beside = tmp_path / "beside.txt"
+    beside.write_text("four")
+    trace = record(PROGRAM, tmp_path)
+    beside.unlink()
+    assert told(trace).reason == f"{beside}, which the program read, is not there any more"
+
+
+def test_a_mark_of_the_recording_is_the_likely_reason(tmp_path: Path) -> None:
+    source = """
+        import os
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        """
+    problem = told(record(dedent(source), tmp_path))
+    assert (problem.kind, problem.source) == ("MissingEffect", "pid = os.fork()")
+    assert problem.reason == f"the recording says so at event {(problem.seq or 0) + 1}"
