@@ -245,9 +245,8 @@ class Worker:
         os.register_at_fork(after_in_child=baton.detach)
         return {**loops.hooks(), **threads.hooks()}
 
-    def _look(self) -> None:
-        self.watch.look()
-        self.signals.look()
+    def _look(self) -> bool:
+        return any([self.watch.look(), self.signals.look()])
 
     def _limit_memory(self) -> None:
         if self.config.memory_bytes is not None:

@@ -26,6 +26,7 @@ from coda.runtime.worker.parallel import parallel
 GC_CODE = -16
 OUTPUT_CODES = (-1, -2)
 _FLUSH_SECONDS = 0.003
+_QUIET_SECONDS = 0.012
 _BUSY_SECONDS = 0.001
 _BUSY_ENTRIES = 1000
 _IDLE_SECONDS = 0.05
@@ -113,10 +114,10 @@ class Recorder:
         self._asked = 0
         self.is_asking = False
         """Whether an agent's thread waits for an answer of the host."""
-        self.on_tick: Callable[[], None] = _nothing
+        self.on_tick: Callable[[], bool] = bool
+        """Called by the flusher each time that it wakes; says whether it is to look often."""
         self.on_broken_off: Callable[[str], None] = _ignore
         """Told why the host breaks off a call that it was asked for, before KeyboardInterrupt is raised."""
-        """Called by the flusher each time that it wakes."""
         self.on_parallel: list[Callable[[], None]] = []
         """Called when threads begin to run at the same time."""
 
@@ -134,7 +135,11 @@ class Recorder:
     # --- threads -------------------------------------------------------------------------------
 
     def start_flusher(self) -> None:
-        """Starts the thread that sends what has gathered: every 3 ms, in a hot loop every one."""
+        """Starts the thread that sends what has gathered.
+
+        It looks every millisecond in a hot loop, so that little is left to send at its end, and less and less
+        often, down to every 12 ms, where statements are few: each look takes the interpreter from the agent.
+        """
         os.register_at_fork(after_in_child=self.detach)
         _start_thread(self._flush_forever, ())
         _start_thread(self._watch_forever, ())
@@ -154,13 +159,12 @@ class Recorder:
             if self._wake.acquire(timeout=pause):
                 pause = _BUSY_SECONDS
                 continue
-            # In a hot loop often, so that little is left to send at its end; else seldom.
-            busy = len(self.lines) > _BUSY_ENTRIES
-            pause = _BUSY_SECONDS if busy else _FLUSH_SECONDS if self._running else _IDLE_SECONDS
+            pause = self._pause_after(pause)
             if _getppid() != host:
                 _exit(70)  # the host is gone: a loop in agent code must not outlive it
             try:
-                self.on_tick()
+                if self.on_tick():
+                    pause = min(pause, _FLUSH_SECONDS)
                 if self.lines:
                     self._throttle()
                     self.drain()
@@ -172,6 +176,14 @@ class Recorder:
                 _exit(70)
             except Exception:  # noqa: BLE001
                 self.dropped += 1  # counted, and told in run.finished: a recorder must not end the program
+
+    def _pause_after(self, pause: float) -> float:
+        """How long the flusher sleeps next, after it has slept for so long."""
+        if len(self.lines) > _BUSY_ENTRIES:
+            return _BUSY_SECONDS
+        if not self._running:
+            return _IDLE_SECONDS
+        return min(max(2 * pause, _FLUSH_SECONDS), _QUIET_SECONDS)
 
     def _throttle(self) -> None:
         if len(self.lines) > _THROTTLE_ENTRIES and type(self.lines) is Buffer:
@@ -411,7 +423,3 @@ def _unexpected(message: Any) -> None:
 
 def _ignore(_reason: str) -> None:
     """Where nobody breaks calls off."""
-
-
-def _nothing() -> None:
-    """Until somebody wants to be called."""

@@ -133,14 +133,15 @@ class Signals:
             if self._pending:
                 self._ask()
 
-    def look(self) -> None:
-        """Called every few milliseconds: a signal must not wait for long."""
+    def look(self) -> bool:
+        """Called by the flusher; True while a signal waits, which must not be for long."""
         if not self._pending:
-            return
+            return False
         self._ask()
         if self._clock() - self._since > _PATIENCE_SECONDS:
             self._forced = True
             self._send(self._main, self._pending[0])
+        return True
 
     def _answered(self) -> bool:
         return self._replaying and not self._feed.live

@@ -45,24 +45,24 @@ class Watch:
         self._open, self._read, self._close = os.open, os.read, os.close
         self._preempting = _buffer_class(self, is_statement)
 
-    def look(self) -> None:
-        """Called every few milliseconds."""
+    def look(self) -> bool:
+        """Called by the flusher; True when there is more than one thread, whose slices are short."""
         baton = self._baton
         if len(baton.strands) == 1:
-            return
+            return False
         now = self._clock()
         turns = baton.turns
         if self._seen[0] != turns:
             self._seen = (turns, now)
             self._asleep = 0
-            return
+            return True
         kept = now - self._seen[1]
         if kept < _SLICE_SECONDS or not baton.has_others():
-            return
+            return True
         if self._recorder.is_asking:  # the host answers in its own time
             self._seen = (turns, now)
             self._asleep = 0
-            return
+            return True
         self._asleep = self._asleep + 1 if self._is_blocked(baton.current) else 0
         if self.active and type(self._recorder.lines) is Buffer:
             self._recorder.lines.__class__ = self._preempting
@@ -72,6 +72,7 @@ class Watch:
             self._recorder.go_parallel(baton.number_here)
             self.active = False
             baton.take_away(turns)
+        return True
 
     def _is_blocked(self, strand: Strand) -> bool:
         """Whether the thread sleeps in the system, as far as the system tells."""
