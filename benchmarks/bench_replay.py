@@ -1,11 +1,12 @@
-"""How long does a replay to the last event take, against the same code run bare?
+"""How long do a replay to the last event and a verification take, against the same code run bare?
 
 Unit of work: the tight loop of `generate_data`, 400,000 executed lines, recorded at level `values`; then
-its state just before the last event of its block, by running it again with its path followed. Budget: at
-most 8x of bare time. Timed in this process from the call of `state_at` until it has returned, less the
-median of the same for a block that only prints (the start of a worker, its private copy and its end, which
-is in the table). Bare runs in a fresh process, timed inside it. The state must hold the sums that bare
-printed. Verifying the whole run is shown beside it, without a target.
+its state just before the last event of its block, by running it again with its path followed, and the
+verdict on the whole run. Budget: each at most 8x of bare time, and a verification of at least 300,000 line
+events a second. Timed in this process from the call of `state_at` or `replay` until it has returned, less
+the median of the same for a block that only prints (the start of a worker, its private copy and its end,
+which is in the table). Bare runs in a fresh process, timed inside it. The state must hold the sums that bare
+printed, and the verdict must have compared every line.
 """
 
 from __future__ import annotations
@@ -36,12 +37,18 @@ def questions(options: Options) -> list[Figure]:
         figures = []
         for what, act, target in (
             ("replay to the last event", _seek, 8.0),
-            ("replay, verify", _verify, None),
+            ("replay, verify", _verify, 8.0),
         ):
             fixed = Spread.of([act(empty, "0 0 0\n") for _ in range(options.repeats)])
             ours = _less(act, loop, printed, fixed.median)
-            spread = in_turn(options.repeats, ours, lambda: _bare(program)[1]).ratio()
+            pairs = in_turn(options.repeats, ours, lambda: _bare(program)[1])
+            spread = pairs.ratio()
             figures.append(Figure(what, "x bare", spread.median, spread, target))
+            rate = Spread.of([_lines(loop) / seconds for seconds in pairs.a])
+            least = 300_000.0 if act is _verify else None
+            figures.append(
+                Figure(f"{what}, lines", "events/s", rate.median, rate, least, more_is_better=True)
+            )
             shown = Spread(*(value * 1e3 for value in fixed))
             figures.append(Figure(f"{what}, an empty block", "ms", shown.median, shown, note="subtracted"))
         return figures
@@ -79,9 +86,16 @@ def _seek(trace: Trace, printed: str) -> float:
 def _verify(trace: Trace, _: str) -> float:
     started = time.perf_counter()
     verdict = replay(trace)
-    if not verdict.faithful:
-        raise WrongResult(f"not faithful: {verdict}")
-    return time.perf_counter() - started
+    seconds = time.perf_counter() - started
+    if not verdict.faithful or verdict.lines != _lines(trace):
+        raise WrongResult(f"not faithful, or not all was compared: {verdict}")
+    return seconds
+
+
+def _lines(trace: Trace) -> int:
+    finished = trace.blocks[-1].finished
+    assert finished is not None
+    return finished.lines
 
 
 def _bare(program: Path) -> tuple[str, float]:
