@@ -13,6 +13,7 @@ from typing import Any
 import click
 import msgspec
 
+from coda.cli.argv import ProgramCommand
 from coda.cli.options import force_option, output_option
 from coda.cli.programs import STDIN, compiles, load
 from coda.cli.settings import config, setting_option
@@ -24,7 +25,7 @@ from coda.runtime import TIMED_OUT, BlockResult, Cell, Prepare, Program, Sandbox
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(cls=ProgramCommand)
 @output_option
 @force_option
 @click.option("-m", "--module", is_flag=True, help="PROGRAM is a module name, as in `python -m`.")
@@ -57,8 +58,9 @@ def command(
 ) -> int:
     """Runs PROGRAM as if by `python PROGRAM ARGS` and records it.
 
-    PROGRAM is a file, a folder or zip file with a `__main__.py`, or `-` for standard input. Options of coda
-    may stand before or after PROGRAM; what follows `--` is the program's alone.
+    PROGRAM is a file, a folder or zip file with a `__main__.py`, or `-` for standard input. What follows it
+    is the program's own, `--help` too, up to `-o TRACE`, if the trace was not named before; behind that
+    stand options of coda again. All that follows `--` is the program's.
     `# %%` comments at the margin divide a script into blocks. The exit status is the program's own;
     125 when coda itself failed.
     """

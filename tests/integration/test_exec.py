@@ -134,6 +134,8 @@ def test_codas_own_options_and_refusals(tmp_path: Path, coda: RunCoda) -> None:
     after = coda("exec", "prog.py", "x", "-o", "b.jsonl", "--quiet")
     assert (after.status, after.out, after.err) == (0, "['x']\n", "")
     assert (tmp_path / "b.jsonl").exists()
+    assert not coda("exec", "prog.py", "-o", "b.jsonl", "--force", "--record", "effects").status
+    assert open_trace(tmp_path / "b.jsonl").started.level == "effects"
     again = coda("exec", "-o", "a.jsonl", "prog.py")
     assert (again.status, again.out) == (2, "")
     assert "--force" in again.err
@@ -148,6 +150,38 @@ def test_codas_own_options_and_refusals(tmp_path: Path, coda: RunCoda) -> None:
     )  # fmt: skip
     assert "Traceback" not in missing.err + again.err
     assert not (tmp_path / "c.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "args"),
+    [
+        (("-o", "t", "prog.py", "--help"), ["--help"]),
+        (("prog.py", "-h", "-m", "x", "-o", "t"), ["-h", "-m", "x"]),
+        (("-o", "t", "prog.py", "-o", "mine", "--output=mine"), ["-o", "mine", "--output=mine"]),
+        (("prog.py", "a", "--output=t", "--quiet"), ["a"]),
+        (("prog.py", "-x", "--", "-o", "t"), ["-x", "-o", "t"]),
+        (("-o", "t", "--", "prog.py", "--", "--quiet"), ["--quiet"]),
+        (("-o", "t", "-m", "prog", "--help", "-m"), ["--help", "-m"]),
+        (("-m", "prog", "--sort", "x", "-o", "t", "--record=lines"), ["--sort", "x"]),
+    ],
+)
+def test_what_follows_the_program_is_the_programs(
+    tmp_path: Path, coda: RunCoda, words: tuple[str, ...], args: list[str]
+) -> None:
+    (tmp_path / "prog.py").write_text("import sys\nprint(sys.argv[1:])\n")
+    ran = coda("exec", *words)
+    assert (ran.status, ran.out) == (0, f"{args}\n")
+    assert ("options of coda stand" in ran.err) == any(word.startswith("--output") for word in args)
+    assert (tmp_path / "t").exists() == ("t" not in args)
+
+
+def test_options_that_were_perhaps_meant_for_coda_are_said(tmp_path: Path, coda: RunCoda) -> None:
+    (tmp_path / "prog.py").write_text("import sys\nprint(sys.argv[1:])\n")
+    ran = coda("exec", "prog.py", "--timeout", "5", "-o", "t")
+    assert ran.out == "['--timeout', '5']\n"
+    said = "coda: --timeout is prog.py's; options of coda stand before the program, or behind -o TRACE\n"
+    assert ran.err.startswith(said)
+    assert coda("exec", "--quiet", "prog.py", "--timeout", "5", "-o", "u").err == ""
 
 
 def test_without_a_name_the_trace_goes_to_the_run_directory(tmp_path: Path, coda: RunCoda) -> None:
