@@ -90,15 +90,18 @@ class ReplayAnswer(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...]
     ends_at: int | None = None
     """Where the log ends inside a block; null when it ends with the run."""
+    to: str | None = None
+    """The position at which it was enough; null: the end of the run."""
 
     @classmethod
-    def of(cls, verdict: Verdict, *, run: str, events: int) -> ReplayAnswer:
+    def of(cls, verdict: Verdict, *, run: str, events: int, to: str | None = None) -> ReplayAnswer:
         """Gives the answer for a verdict.
 
         Args:
             verdict: what the replay showed.
             run: run id.
             events: events of the recorded run.
+            to: the position up to which it was replayed.
         """
         return cls(
             run=run,
@@ -118,6 +121,7 @@ class ReplayAnswer(msgspec.Struct, frozen=True, kw_only=True):
             layers=tuple(verdict.layers),
             notes=tuple(verdict.notes),
             ends_at=verdict.ends_at,
+            to=to,
         )
 
 

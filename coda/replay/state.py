@@ -14,7 +14,7 @@ from coda.replay.cuts import ending, ends_there
 from coda.replay.elided import elided_place
 from coda.replay.reasons import Cause, cause_of, refuse_missing_libraries
 from coda.replay.session import LAYERS_OF_KERNEL, Session, counted
-from coda.replay.tape import BlockTape, is_workers, last_place
+from coda.replay.tape import BlockTape, Stop, is_workers, last_place
 
 _OUTPUT_CHARS = 4000
 
@@ -102,12 +102,17 @@ def _opened(trace: Trace | str | os.PathLike[str]) -> Trace:
 
 
 def replay(
-    trace: Trace | str | os.PathLike[str], *, trust: bool = False, best_effort: bool = False
+    trace: Trace | str | os.PathLike[str],
+    *,
+    to: str | int | Position | None = None,
+    trust: bool = False,
+    best_effort: bool = False,
 ) -> Verdict:
     """Runs a recorded run again and compares everything.
 
     Args:
         trace: the run, or its path.
+        to: the position at which it is enough: `N`, `N+K` or `B:S`; None: the end of the run.
         trust: execute even where the kernel does not keep the worker in.
         best_effort: also replay what was only observed; what is missing is in the notes.
 
@@ -120,9 +125,12 @@ def replay(
     opened = _opened(trace)
     problem: Diverged | MissingEffect | None = None
     ends_at: int | None = None
+    position, place = None, None
+    if to is not None:
+        _, position, place = _placed(opened, to, trust=trust, best_effort=best_effort)
     with Session(opened, trust=trust, best_effort=best_effort) as session:
         try:
-            session.run_to(None)
+            session.run_to(position, place=place)
         except MissingEffect as error:
             problem = None if ends_there(opened, error) else error
             ends_at = error.facts["seq"] if problem is None else None
@@ -130,6 +138,8 @@ def replay(
             problem = error
         boundary = session.boundary
         boundary.count_path()
+        if session.stopped is not None:
+            boundary.uncompared.append(f"values bound after the last effect before {to}")
         for tape in session.discarded:
             problem = _compare_discarded(session, tape, trust) or problem
         cause = None
@@ -139,6 +149,7 @@ def replay(
         marks = tuple(
             f"{placed.record.what}: {placed.record.detail}"  # type: ignore[union-attr]
             for placed in opened.records(own=False, types={"limit.hit"})
+            if position is None or placed.record.seq < position.seq  # type: ignore[union-attr]
         )
         return Verdict(
             faithful=problem is None,
@@ -208,13 +219,19 @@ def state_at(
     Cost: that of the run up to the position.
     """
     opened = _opened(trace)
-    if not isinstance(position, Position):
-        position = opened.position(str(position))
-    asked, position = position, counted(opened, position, trust=trust, best_effort=best_effort)
-    place = elided_place(opened, position, trust=trust, best_effort=best_effort)
+    asked, position, place = _placed(opened, position, trust=trust, best_effort=best_effort)
     with Session(opened, trust=trust, best_effort=best_effort) as session:
         session.run_to(position, place=place)
         return _state(session, asked, exprs)
+
+
+def _placed(
+    trace: Trace, position: str | int | Position, *, trust: bool, best_effort: bool
+) -> tuple[Position, Position, Stop | None]:
+    """A position as it was given, as a replay can stop at it, and its place where the log tells none."""
+    asked = position if isinstance(position, Position) else trace.position(str(position))
+    found = counted(trace, asked, trust=trust, best_effort=best_effort)
+    return asked, found, elided_place(trace, found, trust=trust, best_effort=best_effort)
 
 
 def _state(session: Session, position: Position, exprs: Sequence[str]) -> State:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from coda.cli.answers import Problem
+from coda.cli.replay import paced
 from coda.errors import UsageError
 from coda.log import Import, open_trace
 from coda.replay import replay
@@ -122,3 +123,42 @@ def test_a_mark_of_the_recording_is_the_likely_reason(tmp_path: Path) -> None:
     problem = told(record(dedent(source), tmp_path))
     assert (problem.kind, problem.source) == ("MissingEffect", "pid = os.fork()")
     assert problem.reason == f"the recording says so at event {(problem.seq or 0) + 1}"
+
+
+def test_the_run_is_shown_as_far_as_it_was_replayed(recorded: Path, tmp_path: Path, coda: RunCoda) -> None:
+    total = len(list(open_trace(recorded).events(types={"line"})))
+    ran = coda("replay", recorded, "--type", "line", "--speed", "1e6")
+    assert ran.status == 0
+    assert len([row for row in ran.out.splitlines() if row[:1] == " " and ":" not in row[:8]]) > total
+    ran = coda("replay", recorded, "--to", "1:4", "--json", "--type", "line")
+    *events, verdict = map(json.loads, ran.out.splitlines())
+    assert [event["line"] for event in events] == [1, 2, 3, 6]
+    assert (verdict["schema"], verdict["to"], verdict["faithful"]) == ("coda.replay/1", "1:4", True)
+    assert verdict["compared"]["lines"] == 4
+    assert verdict["uncompared"] == ["values bound after the last effect before 1:4"]
+    changed = doctored(recorded, tmp_path / "changed.jsonl", other_value)
+    *events, verdict = map(json.loads, coda("replay", changed, "--show", "--json").out.splitlines())
+    assert [event["seq"] for event in events] == list(range(verdict["diverged"]["seq"]))
+
+
+def test_a_position_that_is_not_there_is_refused(recorded: Path, coda: RunCoda) -> None:
+    ran = coda("replay", recorded, "--to", "99999")
+    assert (ran.status, ran.out) == (2, "")
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_events_come_in_their_own_time(recorded: Path) -> None:
+    events = list(open_trace(recorded).events())
+    now = 5.0
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        slept.append(seconds)
+        now += seconds
+
+    assert list(paced(events, 2, clock=lambda: now, sleep=sleep)) == events
+    assert sum(slept) == pytest.approx((events[-1].t - events[0].t) / 2e9)
+    slept.clear()
+    assert list(paced(events, None, clock=lambda: now, sleep=sleep)) == events
+    assert slept == []
