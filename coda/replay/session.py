@@ -341,6 +341,8 @@ class Session:
         watched: set[int] = set()
         count = self._count_to is not None
         past = False
+        if position is None and not count and not self._all_tapes.may_act():
+            return
         for tape in self._all_tapes:
             if not isinstance(tape, BlockTape):
                 continue

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import NamedTuple
 
-from coda.errors import UsageError
+from coda.errors import LogError, UsageError
 from coda.log import (
     CODES,
     BlockFinished,
@@ -42,6 +42,8 @@ PREEMPTED_CODE = -19
 SIGNAL_CODE = -20
 # Stream codes that are not answered one by one: the environment is given whole.
 _UNFED = frozenset((GC_CODE, ENV_CODE, SWITCHED_CODE, PREEMPTED_CODE, *OUTPUT_CODES))
+# Events that have a worker do something at a statement.
+_ACTING = frozenset(("gc", "thread.preempted", "signal", "fork.applied"))
 # Nor can a worker stand still at them.
 _NO_PLACE = frozenset((GC_CODE, ENV_CODE, SWITCHED_CODE, PREEMPTED_CODE))
 _TOLD = frozenset(
@@ -126,13 +128,18 @@ class Tapes:
 
     Args:
         trace: the run.
+        most_bytes: up to this size a log is kept as it was read.
     """
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, *, most_bytes: int = _KEPT_BYTES) -> None:
         self._trace = trace
-        self._keeps = sum(os.path.getsize(piece.trace.path) for piece in trace.pieces()) <= _KEPT_BYTES
+        self._keeps = sum(os.path.getsize(piece.trace.path) for piece in trace.pieces()) <= most_bytes
         self._kept: list[BlockTape | Event] = []
         self._rest = block_tapes(trace)
+
+    def may_act(self) -> bool:
+        """Whether a worker may have to do more at a statement than start it; a large log is only skimmed."""
+        return self._keeps or next(self._trace.events(types=_ACTING), None) is not None
 
     def __iter__(self) -> Iterator[BlockTape | Event]:
         if not self._keeps:
@@ -140,7 +147,12 @@ class Tapes:
             return
         for at in count():
             if at == len(self._kept):
-                if (tape := next(self._rest, None)) is None:
+                try:
+                    tape = next(self._rest, None)
+                except LogError:
+                    self._keeps = False  # an iterator that has raised would seem to have ended
+                    raise
+                if tape is None:
                     return
                 self._kept.append(tape)
             yield self._kept[at]
