@@ -139,6 +139,8 @@ def replay(
         boundary = session.boundary
         boundary.count_path()
         if session.stopped is not None:
+            # Records of statements are taken in whole: those behind the position were not run.
+            boundary.lines = sum(event.n for event in opened.events(0, boundary.next_seq(), types={"line"}))
             boundary.uncompared.append(f"values bound after the last effect before {to}")
         for tape in session.discarded:
             problem = _compare_discarded(session, tape, trust) or problem
