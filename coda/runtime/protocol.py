@@ -271,6 +271,17 @@ FromWorker = Ready | Prepared | Stream | Observe | Request | Done | Leaving | St
 ToWorker = Configure | Prepare | Run | Answer | Inspect | Resume | Exit
 
 
+def _plain(value: Any) -> str | int | float:
+    """The value of an object of a subclass, as agent code may have for a path; else TypeError."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    raise TypeError(f"no message holds an object of type {type(value).__name__}")
+
+
 def _spelled(data: Any) -> Any:
     if isinstance(data, str):
         return data.encode("utf-8", "backslashreplace").decode()
@@ -302,7 +313,7 @@ class Channel:
     def __init__(self, read_fd: int, write_fd: int, incoming: Any) -> None:
         self.read_fd = read_fd
         self.write_fd = write_fd
-        self._encoder = msgspec.msgpack.Encoder()
+        self._encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
         self._decoder = decoder_of(incoming)
         self._pending = bytearray()
         # Kept here: agent code may replace what the modules hold.
@@ -330,7 +341,9 @@ class Channel:
         except UnicodeEncodeError:  # of a file name, or of an agent's text
             if not spell:
                 raise
-            body = self._encoder.encode(_spelled(msgspec.to_builtins(message, builtin_types=(bytes,))))
+            body = self._encoder.encode(
+                _spelled(msgspec.to_builtins(message, builtin_types=(bytes,), enc_hook=_plain))
+            )
         return len(body).to_bytes(4, "big") + body
 
     def write(self, frames: bytes) -> None:

@@ -355,3 +355,46 @@ def test_output_keeps_the_order_in_which_it_was_written(work: Path) -> None:
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.splitlines() == [f"{kind} {n}" for n in range(5) for kind in ("out", "err", "child")]
+
+
+ODD = {
+    "a hook that exits": "import sys\nsys.excepthook = lambda *found: sys.exit(5)\n1 / 0",
+    "a hook that fails": "import sys\ndef hook(*found): raise KeyError(1)\nsys.excepthook = hook\n1 / 0",
+    "a status without a text": "class A:\n    def __str__(self): 1 / 0\nraise SystemExit(A())",
+    "few builtins": (
+        "import builtins\nfor name in list(vars(builtins)):\n"
+        "    if name not in ('print', 'vars', 'list'): vars(builtins).pop(name)\nprint(1)"
+    ),
+    "a path of a subclass": (
+        "class Path(str): pass\nopen(Path('made'), 'w').close()\nprint(open(Path('made')).read())"
+    ),
+    "a tracer": (
+        "import sys, time\ndef trace(frame, event, arg):\n    told.append((event, frame.f_lineno))\n"
+        "    return trace\ntold = []\ndef f():\n    x = time.time()\n    print('out')\n    return 1\n"
+        "sys.settrace(trace)\nf()\nprint(sys.gettrace() is trace)\nsys.settrace(None)\n"
+        "print(told, sys.gettrace())"
+    ),
+    "a profiler": (
+        "import sys\ndef profile(frame, event, arg): told.append((event, frame.f_code.co_name))\ntold = []\n"
+        "def f(n):\n    x = [n]\n    if n: f(n - 1)\nsys.setprofile(profile)\nf(2)\nsys.setprofile(None)\n"
+        "print([each for each in told if each[0] != 'c_call'], sys.getprofile())"
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_an_odd_program_ends_as_by_python(what: str, work: Path) -> None:
+    (work / "prog.py").write_text(ODD[what] + "\n")
+    plain, recorded = both(work.parent, "prog.py")
+    assert recorded == plain
+    assert check_trace(work.parent / "t.jsonl").consistent
+    verdict = replay(work.parent / "t.jsonl")
+    assert verdict.diverged is None, verdict.diverged
+
+
+def test_a_debugger_shows_the_program_alone(work: Path) -> None:
+    (work / "prog.py").write_text("x = 1\nfor n in range(2):\n    x += n\nprint(x)\n")
+    plain, recorded = both(work.parent, "-m", "pdb", "prog.py", text_in="n\nn\np x\nw\nc\nq\n")
+    assert "(Pdb) 1" in plain.out
+    assert recorded == plain
+    assert replay(work.parent / "t.jsonl").diverged is None

@@ -42,6 +42,10 @@ from coda.runtime.worker.names import describe_exception
 from coda.runtime.worker.recorder import Recorder
 from coda.runtime.worker.units import Unit, Units
 
+# The interpreter's own: what agent code finds under these names adapts what it sets (see `interpreter`).
+_settrace, _gettrace = sys.settrace, sys.gettrace
+_setprofile, _getprofile = sys.setprofile, sys.getprofile
+
 
 class Trigger:
     """A buffer in place of the real one: it can be armed anew for each block, wherever its code lies.
@@ -100,7 +104,7 @@ class Blocks:
         self._watched: dict[int, Trigger] = {}
         self._counter: Trigger | None = None
         self._passing: list[tuple[int, Iterator[None]]] = []
-        self._tracing: tuple[Any, Any] = (sys.gettrace(), sys.getprofile())
+        self._tracing: tuple[Any, Any] = (_gettrace(), _getprofile())
         """Trace and profile function that agent code has set, kept from one block to the next."""
 
     def steps_so_far(self) -> int:
@@ -356,22 +360,23 @@ class Blocks:
             outcome, code = outcome_of(problem)
             if outcome != "exited":
                 tb = agents_part(problem, self._units.owns)
-                if program:
-                    print_exception(problem, tb)
+                status = print_exception(problem, tb) if program else None
+                if status is not None:
+                    outcome, code = "exited", status
                 with self._recorder.quiet(), self._pristine(False):
                     described = describe(problem, tb)
             elif program:
                 print_exit(problem)
         if program and (last or problem is not None):
-            end_program()
+            end_program(self._pristine(False))
         return outcome, code, described
 
     def _enter(self, code: CodeType, *, as_module: bool) -> None:
         namespace = self._module.__dict__
         self._interpreter.enter(_stack_depth() + as_module * FRAMES_OF_MODULE)
         try:
-            sys.settrace(self._tracing[0])
-            sys.setprofile(self._tracing[1])
+            _settrace(self._tracing[0])
+            _setprofile(self._tracing[1])
             if code.co_flags & inspect.CO_COROUTINE:
                 self._loop = self._loop or _new_loop()
                 self._loop.run_until_complete(eval(code, namespace))
@@ -383,11 +388,11 @@ class Blocks:
             # Agent code's tracers are not to see, or stop, what we do between blocks. One that raises at
             # these very calls (in C, so that only a profiler hears of them) is gone after that.
             try:
-                self._tracing = sys.gettrace(), sys.getprofile()
-                sys.setprofile(None)
+                self._tracing = _gettrace(), _getprofile()
+                _setprofile(None)
             except BaseException:  # noqa: BLE001  whatever its profiler raises
-                self._tracing = sys.gettrace(), None
-            sys.settrace(None)
+                self._tracing = _gettrace(), None
+            _settrace(None)
 
 
 def _stack_depth() -> int:

@@ -109,7 +109,7 @@ class Worker:
         real_clock = time.monotonic
         self.inbox = Inbox(self.recorder, Clock(), real_clock)
         self.baton = Baton(self.recorder, self.inbox)
-        self.interpreter = Interpreter()
+        self.interpreter = Interpreter((self.recorder.lines, self.recorder.values))
         self.recorder.collects = lambda: self.interpreter.collects
         self.shims = Shims(self.recorder, self.feed, self.baton, seed=config.random_seed, replaying=replaying)
         self.processes = Processes(self.recorder, self.units, self.feed)

@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -85,14 +86,21 @@ def plain_traceback(described: dict[str, Any], tb: TracebackType | None) -> str:
     return "".join(rows)
 
 
-def print_exception(error: BaseException, tb: TracebackType | None) -> None:
-    """Hands an exception to `sys.excepthook`, and says what the interpreter says when that fails."""
+def print_exception(error: BaseException, tb: TracebackType | None) -> int | None:
+    """Hands an exception to `sys.excepthook`, and says what the interpreter says when that fails.
+
+    Returns:
+        The status with which the program exits, when the hook ended it.
+    """
     hook = getattr(sys, "excepthook", None)
     try:
         hook(type(error), error, tb)  # type: ignore[misc]  # None, or anything: it fails like a hook that fails
+    except SystemExit as exit_by_hook:
+        print_exit(exit_by_hook)
+        return outcome_of(exit_by_hook)[1]
     except BaseException as problem:  # noqa: BLE001  agent code's hook may raise anything
-        problem_tb = _traceback.__get__(problem)
-        own = None if problem_tb is None else problem_tb.tb_next
+        _hide_ourselves(problem)
+        own = _traceback.__get__(problem)
         if hook is None:
             _say("sys.excepthook is missing\n")
         else:
@@ -100,6 +108,7 @@ def print_exception(error: BaseException, tb: TracebackType | None) -> None:
             _show(problem, own)
             _say("\nOriginal exception was:\n")
         _show(error, tb)
+    return None
 
 
 def _show(error: BaseException, tb: TracebackType | None) -> None:
@@ -121,9 +130,10 @@ def print_exit(error: BaseException) -> None:
     code = _code.__get__(error)
     if code is not None and not issubclass(type(code), int):
         try:
-            sys.stderr.write(f"{code}\n")
-        except BaseException:  # noqa: BLE001  the agent's own __str__ or stream may raise anything
-            return
+            text = str(code)
+        except BaseException:  # noqa: BLE001  the agent's own __str__ may raise anything
+            text = ""
+        _say(f"{text}\n")
 
 
 def flush_streams() -> None:
@@ -135,12 +145,18 @@ def flush_streams() -> None:
             continue
 
 
-def end_program() -> None:
-    """Joins the threads that are no daemons and runs the exit functions, as the interpreter does."""
+def end_program(pristine: AbstractContextManager[object]) -> None:
+    """Joins the threads that are no daemons and runs the exit functions, as the interpreter does.
+
+    Args:
+        pristine: context in which the builtins are those of the start: a plain program that has deleted some
+            may not have `threading`, which needs them.
+    """
     try:
-        threading._shutdown()  # type: ignore[attr-defined]
+        with pristine:
+            threading._shutdown()  # type: ignore[attr-defined]
     except BaseException as error:  # noqa: BLE001  Ctrl-C while it waits: said, and the end goes on
-        _say(f"Exception ignored in: {threading!r}\n")
+        _say(f"Exception ignored in: <module 'threading' from {threading.__file__!r}>\n")
         _show(error, _traceback.__get__(error))
     try:
         atexit._run_exitfuncs()

@@ -25,9 +25,14 @@ set_switch_interval = sys.setswitchinterval
 
 
 class Interpreter:
-    """What agent code has set, and the stand-ins through which it does so."""
+    """What agent code has set, and the stand-ins through which it does so.
 
-    def __init__(self) -> None:
+    Args:
+        hooks: what statements call; no tracer or profiler of agent code is told of it.
+    """
+
+    def __init__(self, hooks: tuple[Any, ...] = ()) -> None:
+        self._hooks = hooks
         self.collects = True
         """False after the agent's `gc.disable()`: no collection is asked for."""
         self.limit = sys.getrecursionlimit()
@@ -41,6 +46,9 @@ class Interpreter:
             (gc, "enable", self._enable), (gc, "disable", self._disable), (gc, "isenabled", self._is_enabled),
             (sys, "getrecursionlimit", self._get_limit), (sys, "setrecursionlimit", self._set_limit),
             (sys, "getswitchinterval", self._get_interval), (sys, "setswitchinterval", self._set_interval),
+            (sys, "settrace", self._watching(sys.settrace)), (sys, "gettrace", _watcher(sys.gettrace)),
+            (sys, "setprofile", self._watching(sys.setprofile)),
+            (sys, "getprofile", _watcher(sys.getprofile)),
         ):  # fmt: skip
             setattr(module, name, _Switch(getattr(module, name), act))
 
@@ -68,6 +76,14 @@ class Interpreter:
             raise ValueError("switch interval must be strictly positive")
         self._interval = seconds
 
+    def _watching(self, real: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Sets a tracer or profiler that is told of agent code and libraries alone."""
+
+        def watch(function: Any, /) -> None:
+            real(None if function is None else _Watcher(function, self._hooks))
+
+        return watch
+
     def _get_limit(self) -> int:
         return self.limit
 
@@ -89,6 +105,33 @@ class _Switch(Shim):
     def __call__(self, *args: Any) -> Any:
         """Answers as the builtin would."""
         return self._act(*args)
+
+
+class _Watcher:
+    """A tracer or profiler of agent code, to which coda's own frames are not shown."""
+
+    __slots__ = ("_hooks", "given")
+
+    def __init__(self, given: Any, hooks: tuple[Any, ...]) -> None:
+        self.given = given
+        self._hooks = hooks
+
+    def __call__(self, frame: FrameType, event: str, arg: Any) -> Any:
+        if frame.f_code.co_filename.startswith(OWN_FOLDER):
+            return None
+        if event[:2] == "c_" and any(getattr(arg, "__self__", None) is hook for hook in self._hooks):
+            return None
+        return self.given(frame, event, arg)
+
+
+def _watcher(real: Callable[[], Any]) -> Callable[[], Any]:
+    """Gives the function that was set, as it was."""
+
+    def watcher() -> Any:
+        found = real()
+        return found.given if type(found) is _Watcher else found
+
+    return watcher
 
 
 def shorten_stacks(module: Any, recorder: Recorder) -> None:
