@@ -6,22 +6,21 @@ own three, and addresses that are not random where the system allows that.
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 from coda.runtime.startup import Startup, environment_for
 
 Apart = Literal["session", "group", "none"]
-# No address randomisation where the system allows it: hashes of None and of types are then stable.
-_LAUNCHER = (
-    "import ctypes,os,sys\n"
-    "try: libc=ctypes.CDLL(None); libc.personality(0x0040000)\n"
-    "except Exception: pass\n"
-    "os.execv(sys.argv[1], sys.argv[1:])"
-)
+# Of Linux: addresses that are not random, and the question what the personality is.
+_ADDR_NO_RANDOMIZE = 0x0040000
+_WHICH = 0xFFFFFFFF
 # Not by `-P -m`: `sys.flags` would tell agent code, and the children that it starts, of a safe path.
 _WORKER = (
     "import sys\n"
@@ -48,25 +47,43 @@ def launch_worker(startup: Startup, *, hash_seed: int, stdin: int | None, apart:
     control_read, control_write = os.pipe()
     _enlarge(up_write)
     theirs = (down_read, up_write, control_read)
-    command = [sys.executable, *startup.options, "-c", _WORKER, *map(str, theirs)]
-    if sys.platform.startswith("linux"):
-        command = [sys.executable, "-I", "-S", "-c", _LAUNCHER, *command]
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL if stdin is None else stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        pass_fds=theirs,
-        env=environment_for(startup, hash_seed=hash_seed),
-        start_new_session=apart == "session",
-        process_group=0 if apart == "group" else None,
-    )
+    with _fixed_addresses():
+        process = subprocess.Popen(
+            [sys.executable, *startup.options, "-c", _WORKER, *map(str, theirs)],
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=theirs,
+            env=environment_for(startup, hash_seed=hash_seed),
+            start_new_session=apart == "session",
+            process_group=0 if apart == "group" else None,
+        )
     for fd in theirs:
         os.close(fd)
     for pipe in (process.stdout, process.stderr):
         assert pipe is not None
         os.set_blocking(pipe.fileno(), False)
     return Launched(process, up_read, down_write, control_write)
+
+
+@contextmanager
+def _fixed_addresses() -> Iterator[None]:
+    """What this thread starts has addresses that are not random, where the system allows that.
+
+    Hashes of None and of types are then the same in each process. The personality is a thread's own.
+    """
+    if not sys.platform.startswith("linux"):
+        yield
+        return
+    personality = ctypes.CDLL(None).personality
+    personality.argtypes = [ctypes.c_ulong]
+    before = personality(_WHICH)
+    changed = before >= 0 and personality(before | _ADDR_NO_RANDOMIZE) >= 0
+    try:
+        yield
+    finally:
+        if changed:
+            personality(before)
 
 
 def _enlarge(fd: int) -> None:
