@@ -386,7 +386,7 @@ class _Fork:
             if not isinstance(record, (FileOpened, FileWrote, FileDeleted)) or record.seq >= self.first_seq:
                 continue
             if isinstance(record, FileOpened):
-                opened[record.path] = record.seq
+                opened[record.resolved or record.path] = record.seq
             elif record.cause is not None:
                 opened.pop(record.path, None)
         return opened

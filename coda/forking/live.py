@@ -66,8 +66,8 @@ class ForkBoundary:
     def observe(self, message: Observe) -> None:
         """Records an observation."""
         path = str(message.data.get("path"))
-        if message.kind == "file.read" and self._is_unknown(path):
-            raise Frontier(f"the fork reads {path}, whose content the parent never read")
+        if message.kind == "file.read":
+            self._refuse_unknown(message.data)
         if message.kind == "file.listed" and self._copy.hides(path):
             raise Frontier(f"the fork lists {path}, which the parent never did")
         self.recording.observe(Observe(message.kind, message.data, -1))
@@ -104,13 +104,15 @@ class ForkBoundary:
         """Files of the private copy whose content is not known: not in the log, and not written since."""
         return frozenset(self._copy.placeholders - self.recording.written.keys() - self._answered_writes)
 
-    def _is_unknown(self, path: str) -> bool:
-        return path in self.unknown() or self._copy.hides(path)
+    def _refuse_unknown(self, data: dict[str, Any]) -> None:
+        """A read of what the copy does not hold, by its name or through a link, is the frontier."""
+        for path in (str(data["path"]), data.get("resolved")):
+            if isinstance(path, str) and (path in self.unknown() or self._copy.hides(path)):
+                raise Frontier(f"the fork reads {path}, whose content the parent never read")
 
     def _read(self, data: dict[str, Any]) -> dict[str, Any]:
         """A read that was held back: its content comes from the private copy."""
-        if self._is_unknown(data["path"]):
-            raise Frontier(f"the fork reads {data['path']}, whose content the parent never read")
+        self._refuse_unknown(data)
         content = self._copy.content(str(data["path"]))
         data.pop("quiet", None)
         if content is None:

@@ -130,7 +130,8 @@ def _block_end(record: BlockFinished, _: int) -> str:
 
 def _read(record: FileRead, _: int) -> str:
     result = f"failed: {record.error}" if record.error else f"{record.size} bytes"
-    return f"{record.path}: {result}" + ("" if record.via == "open" else f", by {record.via}")
+    led = f" -> {record.resolved}" if record.resolved is not None else ""
+    return f"{record.path}{led}: {result}" + ("" if record.via == "open" else f", by {record.via}")
 
 
 def _wrote(record: FileWrote, _: int) -> str:

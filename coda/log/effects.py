@@ -22,6 +22,8 @@ class FileOpened(Located, tag="file.opened", frozen=True, kw_only=True):
     """As given to `open`; or `truncate`, `link`, `sqlite3` for what changes a file in another way."""
     given: str | None = None
     """As the code named it, when that differs from `path`."""
+    resolved: str | None = None
+    """Where it led, as `path` says it, when the file or a folder above it is a symbolic link."""
 
 
 class FileRead(Located, tag="file.read", frozen=True, kw_only=True):
@@ -30,6 +32,8 @@ class FileRead(Located, tag="file.read", frozen=True, kw_only=True):
     path: str
     """As in `file.opened`."""
     given: str | None = None
+    """As in `file.opened`."""
+    resolved: str | None = None
     """As in `file.opened`."""
     digest: str | None = None
     """Blob of the content; None when it is not kept (too large, a device)."""

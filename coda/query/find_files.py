@@ -49,7 +49,7 @@ def find_reads(scan: Scan) -> Iterator[Hit]:
         record = event.record
         if isinstance(record, FileRead):
             # The next event tells whether the code could read it.
-            held = event if match(record.path, record.given) else None
+            held = event if match(record.path, record.given, record.resolved) else None
         elif not isinstance(record, FileOpened):
             scan.possible += (
                 event.seq >= scan.first
@@ -131,12 +131,13 @@ class _Writes:
         for event in self.scan.events():
             record = event.record
             if isinstance(record, FileOpened):
-                if self.match(record.path, record.given):
-                    self.settled.discard(record.path)
+                if self.match(record.path, record.given, record.resolved):
+                    changed = record.resolved or record.path
+                    self.settled.discard(changed)
                     hit = self.scan.hit(
                         event, record.path, f"open {record.mode}".rstrip(), opened=event.seq, via="open"
                     )
-                    self.pending.open(record.path, hit)
+                    self.pending.open(changed, hit)
             elif isinstance(record, FileWrote):
                 self.wrote(event, record)
             elif isinstance(record, FileRenamed):
@@ -171,7 +172,7 @@ class _Writes:
         detail = f"{record.by}, {what}, {size_text(record.size)}"
         if opened is None:
             return self.scan.hit(event, record.path, detail, opened=None, via=self.via(event, record))
-        made = self.scan.hit(event, record.path, detail, opened=opened.seq, via="open")
+        made = self.scan.hit(event, opened.what, detail, opened=opened.seq, via="open")
         # The line is that of the open: the content is noticed at some later event.
         place = {
             name: getattr(opened, name) for name in ("block", "turn", "file", "line", "function", "source")

@@ -48,7 +48,7 @@ from coda.runtime import HOLD, Answer, Observe, Request, Stream, why_opaque
 
 _IGNORED = (LimitHit, Output, ProcessIo)
 _UNCOMPARED = frozenset(
-    ("file", "line", "function", "given", "content", "same", "special", "quiet", "size", "env")
+    ("file", "line", "function", "given", "resolved", "content", "same", "special", "quiet", "size", "env")
 )
 
 
@@ -229,7 +229,7 @@ class Answering:
                 seq=record.seq,
             )
         if kind == "file.opened":
-            self._open(record, str(data["path"]))
+            self._written.add(str(data.get("resolved") or data["path"]))
         if kind == "file.renamed":
             self.copy.renamed(str(data["path"]), str(data["to"]))
             if data["path"] in self._written:
@@ -382,18 +382,15 @@ class Answering:
         assert isinstance(record, FileRead)
         self.effects += 1
         if record.digest is not None and self.copy.digest(path) != record.digest:
-            if path in self._written:
+            if (data.get("resolved") or path) in self._written:
                 raise Diverged(
                     f"diverged at event {record.seq}: {path} was written with other content than was read",
                     seq=record.seq,
                 )
-            self.copy.put(path, record.digest)
+            self.copy.put(record.resolved or path, record.digest)
         elif record.digest is None and record.error is None:
             self.uncompared.append(f"content of {path}, which was not kept")
         return Answer(True)
-
-    def _open(self, record: Event, path: str) -> None:
-        self._written.add(path)
 
     def _import(self, data: dict[str, Any]) -> None:
         table = data.pop("table", b"")

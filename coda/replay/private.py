@@ -111,7 +111,7 @@ class PrivateCopy:
             if isinstance(record, Import):
                 path, digest = self._relative(record.path), record.digest
             elif isinstance(record, (FileRead, FileOpened, FileWrote, FileDeleted)):
-                path = record.path
+                path = getattr(record, "resolved", None) or record.path
                 digest = getattr(record, "before", getattr(record, "digest", None))
             else:
                 continue

@@ -504,7 +504,7 @@ class Recording:
         return {access.path: access.digest for access in told}
 
     def _file_act(self, kind: str, data: dict[str, Any], t: int) -> Answer:
-        path = str(data.get("path"))
+        path = str(data.get("resolved") or data.get("path"))  # what is changed, not the link to it
         before = None
         if kind in ("file.opened", "file.deleted") and _is_inside(path):
             kept = self.workspace.keep(path)

@@ -128,8 +128,7 @@ class Audit:
             self.read(full, given, via="open", quiet=writing)
         if writing:
             self._seen.pop(full, None)
-            data = {"path": self._relative(full), "mode": str(mode or _mode_of(flags)), "given": given}
-            self._act("file.opened", data)
+            self._open_for_writing(full, given, mode=str(mode or _mode_of(flags)))
 
     def native_read(self, path: Any, via: str) -> None:
         """Tells of a file that a C library is about to read by its name, which raises no audit event."""
@@ -143,6 +142,7 @@ class Audit:
         data: dict[str, Any] = {
             "path": self._relative(full),
             "given": given,
+            "resolved": self._resolved(full),
             "via": via,
             **self._units.where(),
         }
@@ -156,6 +156,10 @@ class Audit:
                 return
             data["error"] = type(error).__name__
         self._recorder.observe("file.read", data)
+
+    def _open_for_writing(self, full: str, given: str | None, *, mode: str) -> None:
+        names = {"path": self._relative(full), "given": given, "resolved": self._resolved(full)}
+        self._act("file.opened", {**names, "mode": mode})
 
     def _content(self, full: str) -> dict[str, Any]:
         try:
@@ -222,7 +226,7 @@ class Audit:
             return
         given, full = self._names(path)
         self._seen.pop(full, None)
-        self._act("file.opened", {"path": self._relative(full), "mode": "truncate", "given": given})
+        self._open_for_writing(full, given, mode="truncate")
 
     def _on_link(self, _source: Any, target: Any, *_dir_fds: int) -> None:
         _, full = self._names(target)
@@ -236,7 +240,7 @@ class Audit:
         ):
             given, full = self._names(database)
             self.read(full, given, via="sqlite3")
-            self._act("file.opened", {"path": self._relative(full), "mode": "sqlite3", "given": given})
+            self._open_for_writing(full, given, mode="sqlite3")
 
     # --- everything else -----------------------------------------------------------------------
 
@@ -328,6 +332,11 @@ class Audit:
         text = os.fsdecode(path)
         full = os.path.normpath(os.path.join(os.getcwd(), text))
         return (text if text != self._relative(full) else None), full
+
+    def _resolved(self, full: str) -> str | None:
+        """Where a path leads, when a link is on the way; None: to itself."""
+        real = os.path.realpath(full)
+        return None if real == full else self._relative(real)
 
     def _is_workspace(self, full: str) -> bool:
         """Whether what the import machinery opens is the agent's: a plug-in, an archive; no library."""
