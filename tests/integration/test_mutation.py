@@ -221,6 +221,8 @@ IN_PROGRAM: dict[str, Change] = {
     "rename": field("file.renamed", "to", "other.txt"),
     "name of an import": field("import", "module", "other", module="helper"),
     "listing": field("file.listed", "path", "elsewhere"),
+    "outcome of an act": coded(-17, lambda told: ["rmdir", None] if told[0] == "rename" else told),
+    "names in a folder": coded(-17, lambda told: [told[0], ["other"]] if told[0] == "listdir" else told),
     "end of the block": field("block.finished", "outcome", "exited"),
 }
 IN_AGENT: dict[str, Change] = {
@@ -241,7 +243,16 @@ IN_AGENT: dict[str, Change] = {
     "exception type": field("exception", "kind", "IndexError"),
 }
 # The answer is given as it is; what differs is what the program does with it afterwards.
-LATER = {"clock", "environment", "input", "process output", "process status", "content of a read", "result"}
+LATER = {
+    "names in a folder",
+    "clock",
+    "environment",
+    "input",
+    "process output",
+    "process status",
+    "content of a read",
+    "result",
+}
 
 
 def found(verdict: Verdict, hit: Hit, name: str) -> None:

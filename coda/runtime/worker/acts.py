@@ -58,7 +58,7 @@ class Act(HostFact):
         return (args[0], None, args[1]) if two else args[:1]
 
     def _repeat(self, coming: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Does to the copy what was done; of what was refused only tells."""
+        """Does to the copy what was done; of what was refused, or not recorded, only tells."""
         event = ACTS[self.__name__]
         if coming is not None:
             if event is not None and args:

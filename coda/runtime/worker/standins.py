@@ -79,12 +79,9 @@ class Feed:
     def coming(self, name: str) -> Any:
         """What will be answered to a question of the system, which is asked a moment later.
 
-        Gives None where no more answers follow; ends the replay where the next is to another question.
+        `LIVE` where the next answer is to another question, or none follows: asking ends the replay.
         """
-        if self._next >= len(self._answers):
-            return None
-        self._check(HOST_CODE, name)
-        return self._answers[self._next][1][1]
+        return self._answers[self._next][1][1] if self._is_next(HOST_CODE, name) else LIVE
 
     def take(self, code: int, name: str | None = None) -> Any:
         """Gives the next answer; the replay has diverged and ends when it is to another question.
@@ -98,7 +95,8 @@ class Feed:
             self._stop()
         if self.live:
             return None
-        self._check(code, name)
+        if not self._is_next(code, name):
+            self.differs(code)
         answer = self._answers[self._next][1]
         self._next += 1
         return answer
@@ -107,10 +105,6 @@ class Feed:
         """The replay has diverged, and ends here: the log cannot be meant by what is asked."""
         found = self._answers[self._next][0] if self._next < len(self._answers) else None
         self._recorder.request("diverged", {"asked": code, "recorded": found, "index": self._next})
-
-    def _check(self, code: int, name: str | None) -> None:
-        if not self._is_next(code, name):
-            self.differs(code)
 
     def _is_next(self, code: int, name: str | None) -> bool:
         if self._next >= len(self._answers) or self._answers[self._next][0] != code:
