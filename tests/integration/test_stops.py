@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 import textwrap
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from coda.forking import fork
-from coda.log import Signal, Trace, check_trace, open_trace
+from coda.log import LimitHit, Record, Signal, Trace, check_trace, open_trace
 from coda.replay import ReplayRestorer, replay, state_at
 from coda.runtime import BlockResult, Prepare, Sandbox, feedback_text
 from coda.runtime.stopping import NotCompiled
-from tests.support.programs import output_of
+from tests.support.programs import ROOT, output_of
 
 pytestmark = pytest.mark.slow
 
@@ -318,3 +322,85 @@ def test_compiling_has_a_time_limit(tmp_path: Path) -> None:
     hits = [event.record for event in open_trace(tmp_path / "run.jsonl").events(types={"limit.hit"})]
     assert [(hit.what, hit.detail) for hit in hits] == [("wall", "block 1 was not compiled in 0.3 s")]  # type: ignore[union-attr]
     assert replay(tmp_path / "run.jsonl").diverged is None
+
+
+HOT = {
+    "all spin": "while True:\n    n[2] += 1",
+    "an executor": "with ThreadPoolExecutor(2) as pool:\n    list(pool.map(spin, range(2)))",
+}
+
+
+@pytest.mark.parametrize(
+    ("level", "threads"), [("effects", "serial"), ("values", "serial"), ("values", "real")]
+)
+def test_a_block_with_hot_threads_ends(level: str, threads: str, tmp_path: Path) -> None:
+    begin = """
+        import threading
+        from concurrent.futures import ThreadPoolExecutor
+        n = [0, 0, 0]
+        def spin(i):
+            while True:
+                n[i] += 1
+        threads = [threading.Thread(target=spin, args=(i,), daemon=True) for i in range(2)]
+        for t in threads:
+            t.start()
+        """
+    said: list[str] = []
+    given = {"restorer": ReplayRestorer(), "timeout_s": 0.3, "line_limit": 1000}
+    with boxed(tmp_path, level=level, threads=threads, on_append=_told(said), **given) as sandbox:
+        for code in HOT.values():
+            sandbox.execute("kept = 'kept'")
+            result = run(sandbox, textwrap.dedent(begin).strip("\n") + "\n" + code)
+            assert result.outcome in ("interrupted", "killed")
+            if result.state == "kept":
+                os.kill(sandbox.engine.pid, 9)  # what it has left spinning must not reach the next block
+            after = sandbox.execute("print(kept)").stdout
+            assert after == "kept\n" or said.pop() == "restore"
+    assert check_trace(tmp_path / "run.jsonl").consistent
+
+
+def _told(said: list[str]) -> Callable[[Record, bytes], None]:
+    """Notes the limits that a run comes to, as they are written."""
+
+    def tell(record: Record, _raw: bytes) -> None:
+        if isinstance(record, LimitHit):
+            said.append(record.what)
+
+    return tell
+
+
+ORDINARY = """
+import os, sys
+from pathlib import Path
+from coda.log import check_trace
+from coda.replay import ReplayRestorer, replay
+from coda.runtime import Sandbox
+
+folder = Path(sys.argv[1])
+with Sandbox(root=folder, trace=folder.parent / "t.jsonl", restorer=ReplayRestorer()) as sandbox:
+    sandbox.execute("kept = [1]\\ndef f(): return kept\\nopen('x','w').write('abc')\\nh=open('x');h.read(1)")
+    lost = sandbox.execute("kept.append(2)\\nopen('y', 'w').write('z')\\nimport os\\nos.kill(os.getpid(), 9)")
+    then = sandbox.execute("print(f(), h.read(), open('y').read())\\nopen('w', 'w').write('after')")
+    print(os.getuid(), lost.state, then.outcome, then.stdout.strip())
+print(sorted(os.listdir(folder)), check_trace(folder.parent / "t.jsonl").consistent)
+verdict = replay(folder.parent / "t.jsonl")
+print(verdict.isolation, verdict.diverged)
+"""
+
+
+def test_an_ordinary_user_gets_the_variables_back(tmp_path: Path) -> None:
+    uid = os.getuid()
+    command = [sys.executable, "-c", ORDINARY, str(tmp_path / "ws")]
+    if uid == 0:  # a namespace of users in which we are one without any rights
+        uid = 1000
+        become = ["unshare", "--user", f"--map-user={uid}", f"--map-group={uid}"]
+        if shutil.which("unshare") is None or subprocess.run([*become, "true"], check=False).returncode:
+            pytest.skip("no namespaces of users here")
+        command = [*become, *command]
+    (tmp_path / "ws").mkdir()
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    first, files, verdict = done.stdout.splitlines()
+    assert first == f"{uid} rolled_back ok [1] bc z"
+    assert files == "['w', 'x', 'y'] True"
+    assert verdict.endswith(" None")
