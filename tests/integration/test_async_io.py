@@ -172,6 +172,23 @@ def test_a_changed_answer_is_found(
     assert verdict.diverged is not None
 
 
+def test_a_handler_of_a_signal_runs_while_the_loop_waits_for_a_child(tmp_path: Path) -> None:
+    (tmp_path / "ws").mkdir()
+    source = """
+        import asyncio, os, signal
+        came = []
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, came.append, 1)
+        signal.signal(signal.SIGUSR2, lambda *_: came.append(2))
+        each = f"kill -USR2 {os.getpid()}; sleep 0.01; kill -USR1 {os.getpid()}; sleep 0.01"
+        child = await asyncio.create_subprocess_shell(f"sleep 0.03; {each}; {each}")
+        print(await child.wait(), came)
+        """
+    with Sandbox(root=tmp_path / "ws", trace=tmp_path / "run.jsonl") as sandbox:
+        assert sandbox.execute(dedent(source)).stdout == "0 [2, 1, 2, 1]\n"
+    assert replay(tmp_path / "run.jsonl").diverged is None
+
+
 def test_a_fork_goes_on_with_children(recorded: Path, tmp_path: Path) -> None:
     """What is left of their output is on its way; their ends are known."""
     at = lines_at(recorded, line_of(dedent(CHILDREN), "told.append"))[4].seq

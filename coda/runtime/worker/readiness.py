@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from coda.log import from_envelope, to_envelope
@@ -54,6 +55,8 @@ class Readiness:
         """The descriptors that are ready, waiting for them or for an arrival if nothing can run."""
         feed = self._feed
         if feed.replaying and not feed.live:
+            if self._is_main():
+                feed.answer_call()
             coming = feed.coming(_SELECT)
             if coming is None:  # an arrival ended the wait
                 self._baton.inbox.wait()
@@ -75,11 +78,17 @@ class Readiness:
             due = inbox.next_due()
             if due is not None:
                 seconds = max(0.0, min(seconds, due))
-            found: list[tuple[Any, int]] = selector.select(seconds)
+            with (
+                self._feed.inside_call() if self._is_main() else nullcontext()
+            ):  # where handlers of signals run
+                found: list[tuple[Any, int]] = selector.select(seconds)
             if found or can_run() or len(self._baton.strands) != 1:
                 return found
             if not inbox.is_empty and inbox.look():
                 return None
+
+    def _is_main(self) -> bool:
+        return self._baton.current is self._baton.main
 
     def _named(self, selector: Any, places: list[list[int]]) -> list[tuple[Any, int]]:
         keys = list(selector.get_map().values())
