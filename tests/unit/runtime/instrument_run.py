@@ -75,7 +75,7 @@ def run(source: str, level: str = PLAIN, *, limit: int = 10_000, trace: bool = F
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if level == PLAIN:
-            code = compile(source, FILENAME, "exec", dont_inherit=True)
+            code = _as_replaced(compile(source, FILENAME, "exec", dont_inherit=True))
             unit, lines, values = compiled("", "effects")
         else:
             unit, lines, values = compiled(source, level, limit=limit)
@@ -84,6 +84,16 @@ def run(source: str, level: str = PLAIN, *, limit: int = 10_000, trace: bool = F
         seen = _execute(code, source, trace=trace)
         said = tuple(f"{w.category.__name__}: {w.message} line {w.lineno}" for w in caught)
     return Recorded(seen._replace(warned=said), unit, list(lines), list(values))
+
+
+def _as_replaced(code: CodeType) -> CodeType:
+    """A copy of code, as the instrumenter makes one.
+
+    CPython 3.12 forgets in every copy which names belong to inlined comprehensions alone, where those are in
+    dead code; `f_locals` of its frame, which a traceback looks at for suggestions, then takes them away.
+    """
+    consts = tuple(_as_replaced(const) if type(const) is CodeType else const for const in code.co_consts)
+    return code.replace(co_consts=consts)
 
 
 def _execute(code: CodeType, source: str, *, trace: bool) -> Seen:

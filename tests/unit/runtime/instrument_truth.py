@@ -7,7 +7,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from coda.log import MARKS
-from coda.log.frames import FrameRows, Frames
+from coda.log.frames import UNKNOWN, FrameRows, Frames
 from coda.runtime.instrument import FrameNumbers, compile_unit
 from coda.runtime.instrument_hooks import Buffer, Values
 from tests.unit.runtime.instrument_run import BASE, FILENAME
@@ -75,6 +75,8 @@ def _decode(table: Any, ids: list[int], vals: list[Any], truths: list[FrameType]
         bound = frames.binding(rows, index - count, next(values), seq)
         if bound is None:
             assert binding.name in MARKS
+        elif index - count in table.loose:
+            assert bound == UNKNOWN
         else:
             told.append(Told(binding.name, binding.statement, truth, *bound))
     return told
