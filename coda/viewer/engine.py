@@ -91,7 +91,8 @@ def rebuild(state_at: Callable[..., Any], trace: Trace, seq: int, bound_by_coda:
     if inner is not None:
         function = inner.function
         here = tuple(_variable(function, name, value) for name, value in inner.locals.items())
-    return Rebuilt(seq, Variables("replayed", function, here, module))
+    note = clean("; ".join(state.notes))
+    return Rebuilt(seq, Variables("replayed", function, here, module, note))
 
 
 def _hidden(name: str, bound_by_coda: frozenset[str]) -> bool:

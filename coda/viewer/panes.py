@@ -126,17 +126,18 @@ def variable_lines(variables: Variables, marked: frozenset[tuple[str, str]], sta
         lines.append((Span(variables.note, "faint"),))
     if variables.locals or variables.function:
         lines += [(), (Span(f"in {clean(variables.function)}", "title"),)]
-        lines += _variables(variables.locals, marked)
+        lines += _variables(variables.locals, marked, variables.source)
     lines += [(), (Span("module", "title"),)]
-    lines += _variables(variables.globals, marked)
+    lines += _variables(variables.globals, marked, variables.source)
     return lines
 
 
-def _variables(items: Sequence[Variable], marked: frozenset[tuple[str, str]]) -> list[Line]:
+def _variables(items: Sequence[Variable], marked: frozenset[tuple[str, str]], source: str) -> list[Line]:
     plain = [item for item in items if item.kind not in _DEFINITIONS]
     defined = [item for item in items if item.kind in _DEFINITIONS]
     if not items:
-        return [(Span("  nothing bound yet", "faint"),)]
+        nothing = "nothing bound yet" if source == "replayed" else "no values in the log"
+        return [(Span(f"  {nothing}", "faint"),)]
     width = min(16, max((len(item.name) for item in plain), default=0))
     lines: list[Line] = []
     for item in plain:

@@ -63,6 +63,19 @@ async def test_a_rest_completes_the_values_by_replay(recorded: Path, view: Open)
         assert "{'ada': 'low', 'grace': 'high'}" in text
 
 
+async def test_where_no_code_stands_still_it_is_said_what_is_shown(
+    tmp_path: Path, coda: RunCoda, view: Open
+) -> None:
+    (tmp_path / "p.py").write_text("import colorsys, this\n")
+    coda("exec", "-o", "trace.jsonl", "p.py")
+    async with view(tmp_path / "trace.jsonl", state_at=state_at) as viewer:
+        await viewer.press("slash")
+        await viewer.type("import this")
+        await viewer.press("enter")
+        text = " ".join(viewer.tab("variables").split())
+        assert f"nothing stands still before event {viewer.seq}" in text, text
+
+
 async def test_locals_of_a_function_are_replayed(recorded: Path, view: Open) -> None:
     async with view(recorded, state_at=state_at) as viewer:
         await go_to_text(viewer, 'return "high"')

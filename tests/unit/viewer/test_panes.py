@@ -34,6 +34,11 @@ def test_the_value_of_a_secrets_name_is_masked() -> None:
 
 
 def test_variables_say_where_they_come_from_and_what_changed() -> None:
+    for variables, nothing in (
+        (recorded(snapshot(), ""), "no values in the log"),
+        (Variables("replayed", "", (), ()), "nothing bound yet"),
+    ):
+        assert plain(variable_lines(variables, frozenset(), ())[-1]).strip() == nothing
     before, now = recorded(snapshot(a=1, b=2), ""), recorded(snapshot(a=1, b=3), "")
     assert changed(before, now) == {("", "b")}
     assert changed(None, now) == frozenset()
