@@ -458,7 +458,7 @@ class LimitHit(Located, tag="limit.hit", frozen=True, kw_only=True):
     """Something could not be recorded or allowed; replay is marked from here."""
 
     what: str
-    """`threads`, `process`, `network`, `workspace-size`, `lines`, `unkept-read` ..."""
+    """`threads`, `process`, `network`, `workspace-size`, `lines`, `unkept-read`, `tool`, `gc` ..."""
     detail: str = ""
     """For people."""
 

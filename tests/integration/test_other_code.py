@@ -141,34 +141,46 @@ def test_statements_of_all_code_are_counted_where_none_is_recorded(trace: Trace,
         state_at(bare, f"3:{count}")
 
 
+CHURN = dedent(
+    """
+    class Node:
+        live = 0
+        def __init__(self):
+            self.me = self
+            Node.live += 1
+        def __del__(self):
+            Node.live -= 1
+    def churn(times):
+        lows = []
+        for _ in range(times):
+            before = Node.live
+            made = [[Node()] for _ in range(100)]
+            if Node.live < before:
+                lows.append(Node.live)
+        return lows
+    # %%
+    found = churn(9000)
+    print(len(found) > 0, found)
+    """
+)
+
+
 def test_garbage_is_collected_at_the_same_statement_of_any_code(tmp_path: Path) -> None:
     """Finalizers that run in the middle of a function of an earlier cell, and print."""
-    source = dedent(
-        """
-        class Node:
-            live = 0
-            def __init__(self):
-                self.me = self
-                Node.live += 1
-            def __del__(self):
-                Node.live -= 1
-        def churn(times):
-            lows = []
-            for _ in range(times):
-                before = Node.live
-                made = [[Node()] for _ in range(100)]
-                if Node.live < before:
-                    lows.append(Node.live)
-            return lows
-        # %%
-        found = churn(9000)
-        print(len(found) > 0, found)
-        """
-    )
-    trace = open_trace(record(source, tmp_path, level="lines"))
+    trace = open_trace(record(CHURN, tmp_path, level="lines"))
     assert any(True for _ in trace.events(types={"gc"})), "nothing was collected: the test is too small"
     verdict = replay(trace)
     assert verdict.diverged is None, verdict.diverged
+
+
+def test_garbage_that_is_collected_where_no_statement_is_recorded_is_marked(tmp_path: Path) -> None:
+    trace = open_trace(record(CHURN, tmp_path, level="effects"))
+    assert [event.record.what for event in trace.events(types={"limit.hit"})] == ["gc"]  # type: ignore[union-attr]
+    verdict = replay(trace)
+    assert verdict.diverged is not None
+    assert verdict.notes == (
+        "gc: cyclic garbage was collected between statements: a replay at this level collects elsewhere",
+    )
 
 
 def test_a_position_after_its_block_is_refused(trace: Trace) -> None:

@@ -106,6 +106,7 @@ class Recorder:
         self._stop = False
         self._running = False
         self._may_collect = False
+        self._collected = False
         self._readable = select.poll()
         if channel.read_fd >= 0:  # in the caller's own process nothing comes over a pipe
             self._readable.register(channel.read_fd, select.POLLIN)
@@ -191,9 +192,18 @@ class Recorder:
 
     def _ask_for_collection(self) -> None:
         if self.level == "effects":
-            gc.collect()
+            self._collect_anywhere()
         elif type(self.lines) is Buffer:
             self.lines.__class__ = self._collect_class
+
+    def _collect_anywhere(self) -> None:
+        """Collects where no statement has a number: what finalizers do has no place for a replay."""
+        if gc.collect() and not self._collected:
+            self._collected = True
+            detail = (
+                "cyclic garbage was collected between statements: a replay at this level collects elsewhere"
+            )
+            self.observe("limit.hit", {"what": "gc", "detail": detail})
 
     def go_parallel(self, number_here: Callable[[], int]) -> None:
         """From here on threads of agent code run at the same time: each entry says whose it is.
