@@ -159,7 +159,7 @@ def _why(
         _print_chain(printer, chain, limit)
     for text in chain.incomplete:
         say(f"coda: {text}")
-    if not chain.links:
+    if not (chain.links or chain.incomplete):
         say(f"coda: nothing before position {chain.position} stores {chain.name!r}")
     return 2 if chain.incomplete else 0 if chain.links else 1
 

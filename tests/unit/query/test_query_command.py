@@ -139,3 +139,11 @@ def test_why_as_json_and_its_position(path: str, capsys: pytest.CaptureFixture[s
     assert "stores 'total'" in capsys.readouterr().err
     assert main(["query", "why total at 3", path, "--at", "4"]) == 2
     assert main(["query", "why total", path, path]) == 2
+
+
+def test_why_denies_nothing_that_it_could_not_see(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trace = record(tmp_path / "t.jsonl", "c = 1\n", level="effects")
+    assert main(["query", "why c", str(trace.path)]) == 2
+    said = capsys.readouterr().err
+    assert "level effects" in said
+    assert "nothing before" not in said
