@@ -164,10 +164,17 @@ def replay(
             renamed=session.matcher.renamed,
             uncompared=tuple(dict.fromkeys(boundary.uncompared)),
             layers=tuple(session.layers),
-            notes=(*session.notes, *marks),
+            notes=(*session.notes, *_torn(opened), *marks),
             ends_at=ends_at,
             cause=cause,
         )
+
+
+def _torn(trace: Trace) -> tuple[str, ...]:
+    torn = trace.torn
+    if torn is None:
+        return ()
+    return (f"the last line of the log is torn: {torn.bytes} bytes from byte {torn.offset} on are no record",)
 
 
 def _compare_discarded(session: Session, tape: BlockTape, trust: bool) -> Diverged | MissingEffect | None:

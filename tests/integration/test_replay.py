@@ -227,6 +227,9 @@ def test_a_trace_that_is_cut_replays_up_to_the_cut(tmp_path: Path) -> None:
     verdict = replay(opened)
     assert verdict.faithful
     assert verdict.ends_at == opened.count()
+    torn = opened.torn
+    place = f"{torn.bytes} bytes from byte {torn.offset} on"
+    assert verdict.notes == (f"the last line of the log is torn: {place} are no record",)
 
 
 def test_threads_are_recorded_in_the_order_that_they_took(tmp_path: Path) -> None:

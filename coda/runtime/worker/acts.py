@@ -39,7 +39,7 @@ class Act(HostFact):
     def _answer(self, *args: Any, **kwargs: Any) -> Any:
         """What came of it, after it was done to the copy."""
         feed = self._feed
-        if not feed.replaying or feed.live:
+        if feed.live:
             return LIVE
         coming = feed.coming(self.__name__)
         self._repeat(coming, args, kwargs)

@@ -34,8 +34,16 @@ class _Observed(HostFact):
 
     __slots__ = ()
 
+    def __init__(self, real: Any, recorder: Recorder, feed: Feed) -> None:
+        super().__init__(real, recorder, feed)
+        self._ask = self._look
+
+    def _look(self, path: Any = None) -> Any:
+        """Asks the system; a kind of listing says how."""
+        raise NotImplementedError
+
     def _answer(self, *args: Any, **kwargs: Any) -> Any:
-        if self._feed.replaying and not self._feed.live:
+        if not self._feed.live:
             try:
                 self._ask(*args, **kwargs)  # so that it is told as when recording
             except OSError:
@@ -55,7 +63,7 @@ class Listing(_Observed):
 
     __slots__ = ()
 
-    def _ask(self, path: Any = None) -> Any:
+    def _look(self, path: Any = None) -> Any:
         return sorted(self._real(path))
 
 
@@ -80,7 +88,7 @@ class Scan(_Observed):
             [self._entry(folder, name, kind, fd) for name, kind in zip(names, kinds, strict=True)]
         )
 
-    def _ask(self, path: Any = None) -> Any:
+    def _look(self, path: Any = None) -> Any:
         with self._real(path) as entries:
             found = sorted(((entry.name, _kind_of(entry)) for entry in entries), key=_first)
         return [[name for name, _ in found], [kind for _, kind in found]]

@@ -261,12 +261,14 @@ class Sleep(Shim):
 class HostFact(Shim):
     """A question to the system (process id, processors ...): its answer, or refusal, is one observation."""
 
-    __slots__ = ("_feed", "_real", "_rebuild", "_recorder")
+    __slots__ = ("_ask", "_feed", "_real", "_rebuild", "_recorder")
 
     def __init__(
         self, real: Any, recorder: Recorder, feed: Feed, *, rebuild: Callable[[Any], Any] | None = None
     ) -> None:
         super().__init__(real)
+        # A builtin is called at once: this is on the way of each `os.stat`.
+        self._ask: Callable[..., Any] = self._quietly if type(real) is FunctionType else real
         self._rebuild = rebuild
         self._real = real
         self._recorder = recorder
@@ -276,7 +278,7 @@ class HostFact(Shim):
         """Answers as the builtin would."""
         if self._recorder.busy():
             return self._ask(*args, **kwargs)
-        answer = self._answer(*args, **kwargs)
+        answer = self._answer(*args, **kwargs) if self._feed.replaying else LIVE
         if answer is not LIVE:
             if isinstance(answer, dict) and "errno" in answer:
                 raise OSError(answer["errno"], os.strerror(answer["errno"]), *self._named(*args, **kwargs))
@@ -286,20 +288,19 @@ class HostFact(Shim):
         except OSError as error:
             self._feed.note(self.__name__, {"errno": error.errno})
             raise
-        self._feed.note(self.__name__, self._packed(value))
+        self._recorder.code(HOST_CODE, [self.__name__, self._packed(value)])
         return value
 
-    # What a kind of question does in a way of its own: how it is answered from the log, asked of the system,
-    # put into the log and taken out of it, and what a refusal names.
+    def _quietly(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls a function of Python: what it asks for itself is answered with it."""
+        with self._recorder.quiet():
+            return self._real(*args, **kwargs)
+
+    # What a kind of question does in a way of its own: how it is answered from the log, put into the log and
+    # taken out of it, and what a refusal names. (How the system is asked is `_ask`.)
 
     def _answer(self, *args: Any, **kwargs: Any) -> Any:
         return self._feed.recorded(self.__name__)
-
-    def _ask(self, *args: Any, **kwargs: Any) -> Any:
-        if type(self._real) is FunctionType:
-            with self._recorder.quiet():  # what it asks for itself is answered with it
-                return self._real(*args, **kwargs)
-        return self._real(*args, **kwargs)
 
     def _packed(self, value: Any) -> Any:
         return to_envelope(list(value) if isinstance(value, tuple) else value)
