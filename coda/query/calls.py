@@ -34,6 +34,8 @@ class Calls(Effects):
         self._classes: dict[int, int] = {}
         self._bound: dict[tuple[int, Objects], int] = {}
         self._waiting: dict[int, tuple[Definition, dict[str, Objects], Frame]] = {}
+        self._yielding: dict[Definition, bool] = {}
+        """Which functions are generators; remembered, since they are called many times."""
         self._depth = 0
 
     # --- objects --------------------------------------------------------------------------------
@@ -116,8 +118,7 @@ class Calls(Effects):
 
     def modules_of(self, scope: int | str) -> list[int]:
         """Gives the objects of the module whose names live in a scope."""
-        names = [name for name, file in self.shadow.files.items() if file == scope]
-        return [self._modules[name] for name in names if name in self._modules]
+        return [self._modules[name] for name in self.shadow.modules_in(scope) if name in self._modules]
 
     def module_paths(self, objects: Objects) -> list[str]:
         """Gives the paths of the modules among objects."""
@@ -196,7 +197,9 @@ class Calls(Effects):
         else:
             given = self._implied_parameters(frame, definition, caller)
             caller.implied.append(frame)
-        if _is_generator(definition):
+        if definition not in self._yielding:
+            self._yielding[definition] = _is_generator(definition)
+        if self._yielding[definition]:
             self.shadow.generators[frame.number] = self._generator(definition, frame, call, caller)
         for name, objects in given.items():
             self._bind_parameter(frame, name, objects)

@@ -18,6 +18,7 @@ from coda.query.trees import header
 if TYPE_CHECKING:
     from coda.query.shadow import Shadow
 
+_VALUES = (ast.expr, ast.keyword, ast.FormattedValue, ast.slice, ast.withitem)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
 _KINDS = {ast.List: "list", ast.Set: "set", ast.Dict: "dict", ast.Tuple: "tuple"}
 _MADE = {ast.ListComp: "list", ast.SetComp: "set", ast.GeneratorExp: "generator", ast.DictComp: "dict"}
@@ -32,6 +33,7 @@ class Evaluator(Calls):
 
     def __init__(self, shadow: Shadow) -> None:
         super().__init__(shadow)
+        self._expressions: dict[ast.AST, tuple[ast.AST, ...]] = {}
 
     # --- statements -----------------------------------------------------------------------------
 
@@ -189,10 +191,10 @@ class Evaluator(Calls):
 
     def value(self, node: ast.AST, pending: Pending) -> Objects:
         """Gives what an expression stands for."""
-        if isinstance(node, ast.Constant | ast.JoinedStr) and not isinstance(node, ast.JoinedStr):
-            return NOTHING
         if isinstance(node, ast.Name):
             return self.name(node.id, pending)
+        if isinstance(node, ast.Constant):
+            return NOTHING
         if isinstance(node, ast.Call):
             return self.call(node, pending)
         if isinstance(node, ast.Attribute):
@@ -224,14 +226,23 @@ class Evaluator(Calls):
             given = self.heap.parts(given) if isinstance(node, ast.YieldFrom) else given
             self.yielded(given, pending)
             return NOTHING
-        parts = [self.value(part, pending) for part in ast.iter_child_nodes(node) if _is_value(part)]
-        held = frozenset().union(*parts)
+        held = NOTHING
+        for part in self._values_in(node):
+            held |= self.value(part, pending)
         if not held or not isinstance(node, ast.BinOp | ast.UnaryOp):
             return NOTHING
         # The sum of two lists is a new one, and holds what they held; of other types nothing is known.
         made = self.fresh("list" if self.are_containers(held) else "", node, pending, open=True)
         self.heap.put(made, ANY_ITEM, self.heap.parts(held), self.shadow.now)
         return made
+
+    def _values_in(self, node: ast.AST) -> tuple[ast.AST, ...]:
+        """Gives the expressions directly in one; remembered, since a statement runs many times."""
+        known = self._expressions.get(node)
+        if known is None:
+            parts = ast.iter_child_nodes(node)
+            known = self._expressions[node] = tuple(part for part in parts if isinstance(part, _VALUES))
+        return known
 
     def _item(self, node: ast.Subscript, pending: Pending) -> Objects:
         base = self.value(node.value, pending)
@@ -289,10 +300,6 @@ class Evaluator(Calls):
         made = self.fresh(_MADE[type(node)], node, pending)
         self.heap.put(made, ANY_ITEM, held, self.shadow.now)
         return made
-
-
-def _is_value(node: ast.AST) -> bool:
-    return isinstance(node, ast.expr | ast.keyword | ast.FormattedValue | ast.slice | ast.withitem)
 
 
 def _captured(node: ast.Match) -> list[str]:

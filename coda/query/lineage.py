@@ -38,12 +38,11 @@ from coda.query.arguments import names_for, names_outside, path_for
 from coda.query.chain import Chain, Link
 from coda.query.frames import DEFINITIONS, MAIN, Frame, Frames
 from coda.query.heap import Change
-from coda.query.names import Found, Names
+from coda.query.names import Found, Names, base_of
 from coda.query.shadow import Shadow
 from coda.query.trees import paths_read
 
 _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*|\[\])*")
-_BASE = re.compile(r"[.\[]")
 _CTX = re.compile(r"\bctx\.([^\W\d]\w*)")
 _WAY = 100
 """So many aliases and calls are shown between a name and the object's first."""
@@ -158,7 +157,7 @@ class _Lineage:
         found = self.names.look_up(frame, name, before)
         if found is not None and found.entry < 0:
             found = None
-        base = _BASE.split(name, maxsplit=1)[0]
+        base = base_of(name)
         scope = self.shadow.scope_of(frame, base)
         changes = self.shadow.changes_of(scope, name, self.bound_at(found), before)
         nodes = [self.link_change(change, name, before, parent, (scope, base)) for change in changes]
@@ -232,7 +231,7 @@ class _Lineage:
                 path = self.alias(before)
             if path is None:
                 return
-            frame, name = self.frames.frames[self.frames.frame_of[before]], _BASE.split(path, maxsplit=1)[0]
+            frame, name = self.frames.frames[self.frames.frame_of[before]], base_of(path)
 
     def alias(self, entry: int) -> str | None:
         """Gives the name that a statement gives another name: `b` of `a = b`."""

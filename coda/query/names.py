@@ -8,7 +8,9 @@ stored, gave no value.
 from __future__ import annotations
 
 import bisect
+import functools
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from coda.query.frames import MAIN, Frame, Frames, within
@@ -25,6 +27,12 @@ class Found(NamedTuple):
     certain: bool
 
 
+@functools.lru_cache(maxsize=1024)
+def base_of(name: str) -> str:
+    """Gives the variable that a target such as `obj.total` begins with."""
+    return re.split(r"[.\[]", name, maxsplit=1)[0]
+
+
 class Names:
     """Looks names up on a path.
 
@@ -38,10 +46,11 @@ class Names:
         self.shadow = shadow
         self._declared: dict[int, Declared] = {}
         self._signatures: dict[tuple[int, int], tuple[str, ...]] = {}
+        self._scopes: dict[tuple[str, str], list[str]] = {}
 
     def look_up(self, frame: Frame, name: str, before: int) -> Found | None:
         """Finds the last store of a name that a frame sees before an entry."""
-        base = re.split(r"[.\[]", name, maxsplit=1)[0]
+        base = base_of(name)
         certain = not frame.guessed
         declared = self.declared(frame.key[0])
         certain = certain and declared.exact
@@ -77,16 +86,21 @@ class Names:
 
     def in_module(self, frame: Frame, name: str, base: str, before: int) -> Found | None:
         """Finds the last store in the globals, by module code or by a function that declares the name."""
-        entries = [self.last(frame.module, name, base, before, frame)]
-        for unit in self.frames.walk.units:
-            module = MAIN if unit.block is not None else unit.file
-            if module == frame.module:
-                declared = self.declared(unit.table.base)
-                functions = [path for path in unit.table.functions[1:] if declared.is_global(path, base)]
-                scopes = [f"{module}\0{path}" for path in functions]
-                entries += [self.last(scope, name, base, before, frame) for scope in scopes]
+        scopes = self._scopes.get((frame.module, base))
+        if scopes is None:
+            scopes = self._scopes[frame.module, base] = [frame.module, *self._declaring(frame.module, base)]
+        entries = [self.last(scope, name, base, before, frame) for scope in scopes]
         known = [entry for entry in entries if entry is not None]
         return Found(max(known, key=self.over), None, None, not frame.guessed) if known else None
+
+    def _declaring(self, module: str, base: str) -> Iterator[str]:
+        """Gives the scopes of the functions of a module that declare a name global."""
+        for unit in self.frames.walk.units:
+            if module == (MAIN if unit.block is not None else unit.file):
+                declared = self.declared(unit.table.base)
+                for path in unit.table.functions[1:]:
+                    if declared.is_global(path, base):
+                        yield f"{module}\0{path}"
 
     def last(self, scope: int | str, name: str, base: str, before: int, frame: Frame) -> int | None:
         """Gives the entry that stored a name last, or its whole object, and was over by then."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import bisect
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -71,6 +72,7 @@ class Shadow:
         self._pending: list[Pending] = []
         self._iterated: dict[tuple[int, int], Objects] = {}
         self._asked: dict[Objects, tuple[int, int]] = {}
+        self._modules_in: dict[int | str, tuple[str, ...]] = {}
         self._evaluate = Evaluator(self)
         self._run()
 
@@ -254,7 +256,7 @@ class Shadow:
             since: moment after which they were made.
             until: moment by which they were over.
         """
-        base, *path = re.findall(r"[^.\[\]]+|\[\]", name)
+        base, *path = _steps_of(name)
         objects = self.objects_at(scope, base, until)
         found: dict[int, Change] = {}
         for module in self._evaluate.modules_of(scope):
@@ -297,9 +299,24 @@ class Shadow:
         types = {type_of(value) for _, value in kept}
         return types.pop() if len(types) == 1 else None
 
+    def modules_in(self, scope: int | str) -> tuple[str, ...]:
+        """Gives the modules of which the names live in a scope; remembered."""
+        known = self._modules_in.get(scope)
+        if known is None:
+            known = self._modules_in[scope] = tuple(
+                name for name, file in self.files.items() if file == scope
+            )
+        return known
+
     def gap(self, text: str) -> None:
         """Notes something that is not followed."""
         self.gaps[text] += 1
+
+
+@functools.lru_cache(maxsize=1 << 10)
+def _steps_of(name: str) -> tuple[str, ...]:
+    """Gives the parts of a target: `obj`, `total`, `[]` of `obj.total[]`."""
+    return tuple(re.findall(r"[^.\[\]]+|\[\]", name))
 
 
 _NO_UNIT = Unit({}, {}, {}, frozenset(), {}, {})
