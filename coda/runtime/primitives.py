@@ -31,6 +31,7 @@ EFFECTS: dict[str, str] = {
 """The primitives in the order in which they are declared, with their effect."""
 
 _MAX_EDIT_BYTES = 64 << 20
+_PIECE_BYTES = 1 << 20
 
 
 class Primitives:
@@ -303,18 +304,17 @@ def _check_range(offset: int, limit: int | None) -> None:
 
 
 def _pick(file: Any, offset: int, limit: int | None, max_bytes: int) -> bytes:
-    """Reads some lines of a binary file; stops, too long, after `max_bytes`."""
+    """Reads some lines of a binary file; stops, too long, after `max_bytes`, also within a line."""
     chunks: list[bytes] = []
-    size = 0
-    for number, line in enumerate(file, 1):
-        if number < offset:
-            continue
-        if limit is not None and number >= offset + limit:
+    size, number = 0, 1
+    while size <= max_bytes and (limit is None or number < offset + limit):
+        piece = file.readline(_PIECE_BYTES)  # a line may be as long as the file
+        if not piece:
             break
-        chunks.append(line)
-        size += len(line)
-        if size > max_bytes:
-            break
+        if number >= offset:
+            chunks.append(piece)
+            size += len(piece)
+        number += piece.endswith(b"\n")
     return b"".join(chunks)
 
 

@@ -270,7 +270,13 @@ class Workspace:
         return entry
 
     def _note_young(self, manifest: Manifest, path: str) -> None:
-        """Hashes a file whose time may not tell it from its next version."""
+        """Hashes a file whose time may not tell it from its next version.
+
+        What is too large to be kept is not hashed either: a second for each gigabyte, to find a change of the
+        same size within one tick of the clock.
+        """
+        if manifest.entries[path].size > self.max_blob_bytes:
+            return
         digest = self._hash(path)
         if digest is not None:
             manifest.hashes[path] = digest

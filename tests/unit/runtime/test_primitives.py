@@ -262,6 +262,16 @@ def test_the_alarm_of_others_is_left_alone(box: Box) -> None:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
+def test_a_line_as_long_as_a_huge_file_is_not_read_whole(box: Box) -> None:
+    os.truncate(box.put("huge"), 1 << 40)
+    for limit in (None, 1, 5):
+        with pytest.raises(ValueError, match="huge has 1099511627776 bytes to read, and read"):
+            box.do.read("huge", limit=limit)
+    box.put("lines", "x" * 3_000_000 + "\n" + "y" * 3_000_000 + "\nz")
+    assert box.do.read("lines", 2, 1) == "y" * 3_000_000 + "\n"
+    assert box.do.read("lines", 3) == "z"
+
+
 def test_read(box: Box) -> None:
     box.put("a", "one\r\ntwo\x0cthree\n\nfour")
     assert box.do.read("a") == "one\r\ntwo\x0cthree\n\nfour"

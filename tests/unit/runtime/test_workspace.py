@@ -426,3 +426,14 @@ def _disturb(root: Path, step: str, name: str, data: bytes) -> None:
             path.unlink()
     except OSError:
         pass  # Not possible as things are: no step.
+
+
+def test_a_huge_file_is_not_hashed(place: Place) -> None:
+    path = place.put("huge")
+    os.truncate(path, 1 << 40)
+    before = place.workspace.scan()
+    assert before.hashes == {}
+    assert place.workspace.delta(before).changes == []
+    os.truncate(path, (1 << 40) + 1)
+    (change,) = place.workspace.delta(before).changes
+    assert (change.op, change.path, change.size, change.digest) == ("wrote", "huge", (1 << 40) + 1, None)
