@@ -282,9 +282,10 @@ class _Comparison:
         return {**{key: bound for key, bound in before.items() if key in wanted}, **last}
 
     def _output(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        left, right = self.reading.a.output, self.reading.b.output
-        for stream in sorted({*left, *right}):
-            rows = compare_output(left.get(stream, []), right.get(stream, []))
+        left, right = self.reading.a.printed, self.reading.b.printed
+        for stream in sorted({*left.ordered, *right.ordered, *left.loose, *right.loose}):
+            rows = compare_output(left.ordered.get(stream, []), right.ordered.get(stream, []))
+            rows += compare_output(left.loose.get(stream, []), right.loose.get(stream, []))
             if rows:
                 yield stream, rows
 

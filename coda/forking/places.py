@@ -8,6 +8,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from coda.forking.difference import Place
 from coda.log import Trace, TraceEvent, describe, render
 
@@ -38,7 +40,7 @@ def places_of(trace: Trace, seqs: Iterable[int]) -> dict[int, Place]:
 def _places_in(events: Iterable[TraceEvent], wanted: set[int]) -> Iterator[tuple[int, Place]]:
     line: TraceEvent | None = None  # waits for what it bound: handed out with the events that follow it
     bound: list[str] = []
-    for event in events:
+    for event in _joined(events):
         if line is not None:
             bound += _bound_by(line, event)
             if event.type == "line":
@@ -51,6 +53,26 @@ def _places_in(events: Iterable[TraceEvent], wanted: set[int]) -> Iterator[tuple
                 yield event.seq, _place(event, cut(describe(event)))
     if line is not None:
         yield line.seq, _place(line, cut(", ".join(bound)))
+
+
+def _joined(events: Iterable[TraceEvent]) -> Iterator[TraceEvent]:
+    """The events, with the pieces of what one statement wrote to a stream as the first of them."""
+    waiting: TraceEvent | None = None
+    for event in events:
+        if waiting is not None and _goes_on(waiting, event):
+            waiting = msgspec.structs.replace(waiting, value=waiting.value + event.value)
+            continue
+        if waiting is not None:
+            yield waiting
+        waiting = event
+    if waiting is not None:
+        yield waiting
+
+
+def _goes_on(first: TraceEvent, event: TraceEvent) -> bool:
+    same = first.type == event.type == "output" and first.name == event.name and not event.stored
+    texts = isinstance(first.value, str) and isinstance(event.value, str)
+    return same and texts and first.id is not None and event.id is not None
 
 
 def _place(event: TraceEvent, what: str) -> Place:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from coda.errors import LogError
 from coda.forking.align import Shape
+from coda.forking.printed import Printed
 from coda.forking.strands import (
     BOUND,
     LINE,
@@ -47,6 +48,7 @@ from coda.log import (
     Event,
     Import,
     Lines,
+    Output,
     RunFinished,
     Trace,
     Unknown,
@@ -54,7 +56,6 @@ from coda.log import (
 )
 from coda.replay import CUT_SHORT
 
-OUTPUT_LIMIT_CHARS = 4_000_000
 _HEADS = frozenset({"for", "asyncfor", "with", "asyncwith", "try", "trystar", "match"})
 _CALLS = frozenset({"tool.called", "process.started"})
 _ANSWERS = frozenset({"tool.returned", "process.finished"})
@@ -130,8 +131,7 @@ class Side:
         self.top = Strand()
         self.strands: dict[int, Strand] = {}
         self.bindings = Bindings(trace.started.value_limit)
-        self.output: dict[str, list[str]] = {}
-        self.output_chars: Counter[str] = Counter()
+        self.printed = Printed()
         self.assumed = 0
         self._start = 0
         self._latest: dict[int, int] = {}  # number of a statement to its latest event
@@ -158,6 +158,7 @@ class Side:
                 self._record(record, strand)
             if isinstance(record, BlockFinished):
                 strand = self.top
+        self.printed.close()
 
     def _strand(self, block: int) -> Strand:
         return self.strands.setdefault(block, Strand())
@@ -167,6 +168,9 @@ class Side:
 
     def _record(self, record: Event | Unknown, strand: Strand) -> None:
         kind, name, same, other = step_of(record)
+        if isinstance(record, Output):
+            self.printed.keep(record.stream, record.text, loose=True)
+            return
         if kind in SKIPPED or (isinstance(record, RunFinished) and record.outcome == CUT_SHORT):
             return
         if kind in _ANSWERS:  # the answer to another call is another step
@@ -174,8 +178,6 @@ class Side:
         strand.add(record.seq, self._number(kind, name, same), digest(other))
         if kind in _CALLS:
             self._open[record.seq] = strand.last
-        if kind == "output":
-            self.say(getattr(record, "stream", ""), getattr(record, "text", ""))
         self.assumed += bool(getattr(record, "assumed", False))
 
     def _lines(self, part: Part, record: Lines, strand: Strand) -> None:
@@ -216,17 +218,11 @@ class Side:
         if kind in SKIPPED:
             return
         if kind == "output":
-            self.say(name, value)
-            if not self.scope.lines:
-                return  # its pieces are those of the buffer, not of the program
+            self.printed.keep(name, value)
+            if self.scope.lines:  # else its pieces are those of the buffer, not of the program
+                self.printed.add(strand, seq, self._number(kind, name, [name]), value)
+            return
         strand.add(seq, self._number(kind, name, [name]), digest([observed(value)]))
-
-    def say(self, stream: str, text: Any) -> None:
-        """Keeps text that was printed, up to a limit."""
-        shown = text if isinstance(text, str) else str(text)
-        if self.output_chars[stream] < OUTPUT_LIMIT_CHARS:
-            self.output.setdefault(stream, []).append(shown)
-        self.output_chars[stream] += len(shown)
 
 
 class Reading(NamedTuple):

@@ -67,7 +67,6 @@ FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "process.finished": ((), ("code", "stdout", "stderr", "error")),
     "net.connected": (("address",), ()),
     "import": (("module",), ("digest",)),
-    "output": (("stream",), ("text",)),
     "exception": (("kind",), ("message",)),
     "signal": (("name",), ()),
     "thread.started": ((), ("name",)),
@@ -141,6 +140,10 @@ class Strand:
         self._next = seq + 1 if n == 1 else -1
         self.tokens.append(token)
         self.values.append(value)
+
+    def widen(self) -> None:
+        """The last event stands for the next number too."""
+        self._next = -1
 
     @property
     def last(self) -> int:

@@ -31,6 +31,7 @@ _BUSY_SECONDS = 0.001
 _BUSY_ENTRIES = 1000
 _IDLE_SECONDS = 0.05
 _COALESCE_CHARS = 4096
+_KEEP_LOOKS = 4
 _exit, _getppid, _write = os._exit, os.getppid, os.write  # the agent's own are others
 _start_thread = _thread.start_new_thread
 _CHUNK_ENTRIES = 1 << 14
@@ -111,7 +112,7 @@ class Recorder:
         if channel.read_fd >= 0:  # in the caller's own process nothing comes over a pipe
             self._readable.register(channel.read_fd, select.POLLIN)
         self._looking = False
-        self._held_chars = 0
+        self._looks = 0
         self._asked = 0
         self.is_asking = False
         """Whether an agent's thread waits for an answer of the host."""
@@ -168,7 +169,7 @@ class Recorder:
                     pause = min(pause, _FLUSH_SECONDS)
                 if self.lines:
                     self._throttle()
-                    self.drain()
+                    self.drain_statements()
                     if type(self.lines) is self._throttle_class and len(self.lines) < _THROTTLE_ENTRIES:
                         self.lines.__class__ = Buffer
                 if self._may_collect and gc.get_count()[0] > _COLLECT_AFTER and self.collects():
@@ -302,26 +303,46 @@ class Recorder:
             if self._held_chars > _HELD_CHARS:
                 self.drain()  # few entries may be much text: whoever writes it waits until it is taken
 
+    def drain_statements(self) -> None:
+        """Sends what has gathered, but for text that the statement at hand may still add to.
+
+        It waits for a few looks and no longer, so that a prompt is seen while its statement goes on.
+        """
+        with self._lock:
+            count = len(self.lines)
+            if count > 1:
+                self._looks = 0  # it is another text than last time
+            keep = count > 0 and self.lines[count - 1] in OUTPUT_CODES and self._looks < _KEEP_LOOKS
+            self._looks = self._looks + 1 if keep else 0
+            self._send_first(count - keep, kept_values=int(keep))
+
     def drain(self) -> None:
         """Sends what has gathered in the buffers."""
         with self._lock:
-            lines, values = self.lines, self.values
-            self._held_chars = 0
-            # Pieces that stay in the caches of the processor, but one call of the system for all: with
-            # each call another thread takes the interpreter's lock, and keeps it for a while.
-            pieces = []
-            for size in _sizes(len(lines), _TAKEN_ENTRIES):
-                taken = lines[:size]
-                del lines[:size]  # moves all that is behind it: not once for each small piece of a backlog
-                pieces += [
-                    pack(taken[start : start + _CHUNK_ENTRIES]) for start in range(0, size, _CHUNK_ENTRIES)
-                ]
-            vals = values[:]
-            del values[: len(vals)]
-            if pieces or vals:
-                frames = [self._stream(pieces[0] if pieces else pack([]), vals)]
-                frames += [self._stream(packed, []) for packed in pieces[1:]]
-                self.channel.write(frames[0] if len(frames) == 1 else b"".join(frames))
+            self._send_first(len(self.lines))
+
+    def _send_first(self, count: int, *, kept_values: int = 0) -> None:
+        """Sends the first `count` entries, and the values but for the last ones; the lock is held.
+
+        Entries may come meanwhile: the values that are kept are behind all those of the entries sent.
+        """
+        lines, values = self.lines, self.values
+        self._held_chars = 0
+        # Pieces that stay in the caches of the processor, but one call of the system for all: with
+        # each call another thread takes the interpreter's lock, and keeps it for a while.
+        pieces = []
+        for size in _sizes(count, _TAKEN_ENTRIES):
+            taken = lines[:size]
+            del lines[:size]  # moves all that is behind it: not once for each small piece of a backlog
+            pieces += [
+                pack(taken[start : start + _CHUNK_ENTRIES]) for start in range(0, size, _CHUNK_ENTRIES)
+            ]
+        vals = values[: len(values) - kept_values]
+        del values[: len(vals)]
+        if pieces or vals:
+            frames = [self._stream(pieces[0] if pieces else pack([]), vals)]
+            frames += [self._stream(packed, []) for packed in pieces[1:]]
+            self.channel.write(frames[0] if len(frames) == 1 else b"".join(frames))
 
     def _stream(self, packed: bytes, vals: list[Any]) -> bytes:
         try:

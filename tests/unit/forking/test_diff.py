@@ -413,3 +413,39 @@ def test_output_without_lines_is_compared_as_text(tmp_path: Path) -> None:
     assert diff(run("one", "a\n", "b\n"), run("two", "a\nb\n")).equal
     found = diff(open_trace(tmp_path / "one.jsonl"), run("three", "a\nc\n"))
     assert found.output == {"stdout": ("@@ -1,2 +1,2 @@", " a", "-b", "+c")}
+
+
+def test_how_output_was_cut_into_events_is_no_difference(tmp_path: Path) -> None:
+    def run(name: str, *pieces: str) -> Diff:
+        recorder = Recorder(tmp_path / f"{name}.jsonl", run=name)
+        recorder.names["say"] = lambda: recorder.drain(*((-1, piece) for piece in pieces))
+        recorder.run("say()\nsay()\nx = 1\n")
+        recorder.emit(Output(stream="stdout", text="from a child\n"))
+        recorder.finish("ok")
+        return diff(open_trace(tmp_path / "one.jsonl"), open_trace(recorder.writer.path))
+
+    run("one", "line 566\n", "more\n")
+    found = run("two", "line ", "566", "\nmore\n")
+    assert (found.equal, found.counts.other_values, found.counts.a_only) == (True, 0, 0)
+    found = run("three", "line ", "567\n", "more\n")
+    assert found.first is not None
+    assert (found.counts.other_values, found.counts.a_only, found.counts.b_only) == (2, 0, 0)
+    assert [place and place.what for place in (found.first.a, found.first.b)] == [
+        "stdout: 'line 566\\nmore\\n'",
+        "stdout: 'line 567\\nmore\\n'",
+    ]
+
+
+def test_where_a_child_wrote_among_the_statements_is_no_difference(tmp_path: Path) -> None:
+    def run(name: str, text: str, place: int) -> Trace:
+        recorder = Recorder(tmp_path / f"{name}.jsonl", run=name)
+        recorder.names["here"] = lambda number: (
+            recorder.emit(Output(stream="stdout", text=text)) if number == place else None
+        )
+        recorder.run("here(1)\nhere(2)\nprint('own')\nhere(3)\n")
+        return recorder.finish("ok")
+
+    one = run("one", "hi\n", 1)
+    assert diff(one, run("two", "hi\n", 3)).equal
+    found = diff(one, run("three", "ho\n", 2))
+    assert (found.equal, found.output) == (False, {"stdout": ("@@ -1 +1 @@", "-hi", "+ho")})

@@ -105,3 +105,18 @@ def test_a_hook_that_was_overtaken_by_a_swap_still_appends(name: str, ends: Ends
     hook(7)
     assert list(recorder.lines) == ([7, GC_CODE] if name == "_collect_class" else [7])
     assert type(recorder.lines) is Buffer
+
+
+def test_text_that_a_statement_may_add_to_waits_for_a_few_looks(ends: Ends) -> None:
+    recorder = ends.recorder
+    recorder.lines.append(7)
+    recorder.output(-1, "line ")
+    recorder.drain_statements()
+    recorder.output(-1, "566\n")
+    recorder.lines.append(8)
+    recorder.output(-1, "prompt")
+    recorder.drain_statements()
+    assert stream_of(ends.heard()) == ([7, -1, 8], ["line 566\n"])
+    for _ in range(4):
+        recorder.drain_statements()
+    assert stream_of(ends.heard()) == ([-1], ["prompt"])
