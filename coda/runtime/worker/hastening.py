@@ -5,6 +5,9 @@ ends a `while` loop does not count: a loop of a script, or of a function that is
 ever, and each hook in it costs five times what it costs elsewhere (23 ns instead of 4.5). Other versions
 specialise at once.
 
+Only code that has such a jump is told: where it is specialised, a constant before an unbound variable has the
+caret of the traceback, as in all warm code of 3.11.
+
 Guarantee: nothing but speed changes. The one number that is written, the code object's own countdown, is
 written only where a trial has shown that it is that number; elsewhere nothing is.
 """
@@ -12,6 +15,7 @@ written only where a trial has shown that it is that number; elsewhere nothing i
 from __future__ import annotations
 
 import ctypes
+import dis
 import sys
 from types import CodeType
 from typing import Final
@@ -19,10 +23,13 @@ from typing import Final
 _COUNTDOWN_OFFSET: Final = 52
 """Of `co_warmup` in 3.11's code objects (64 bits): object head, four pointers or sizes, the flags."""
 _AT_FIRST: Final = -8
+_WHILE: Final = frozenset(
+    number for name, number in dis.opmap.items() if name.startswith("POP_JUMP_BACKWARD_IF_")
+)
 
 
 def hasten(code: CodeType) -> int:
-    """Lets a code object and those inside it be specialised when they start next.
+    """Lets a code object and those inside it be specialised when they start next, where `while` loops.
 
     Returns:
         How many were told so: 0 where the interpreter needs none of it or is laid out otherwise.
@@ -34,7 +41,7 @@ def hasten(code: CodeType) -> int:
     while pending:
         each = pending.pop()
         countdown = _countdown(each)
-        if countdown.value < -1:
+        if countdown.value < -1 and not _WHILE.isdisjoint(each.co_code[::2]):
             countdown.value = -1
             told += 1
         pending += [constant for constant in each.co_consts if isinstance(constant, CodeType)]
