@@ -8,12 +8,13 @@ unless the user asked to assume, and then each such answer is marked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from coda.log import (
+    UNKEPT,
     Event,
     FileDeleted,
     FileMade,
@@ -103,7 +104,11 @@ class Pool:
             return f"{describe(call)} was not called in the parent after that point"
         recorded = self._calls[self._order[self._next]]
         if not self._same(recorded.call, call):
+            if (why := _why_another(call, recorded.call)) is not None:
+                return why
             return f"{describe(call)} was called where the parent called {describe(recorded.call)}"
+        if (why := _is_unkept(call)) is not None:
+            return why
         for path in sorted(recorded.files.keys() | written.keys()):
             if recorded.files.get(path) != written.get(path):
                 return f"{path} does not have the content that {describe(call)} saw in the parent"
@@ -111,14 +116,20 @@ class Pool:
 
     def _by_identity(self, call: ToolCalled | ProcessStarted, *, assumed: bool) -> Given | None:
         last = None
-        for index, recorded in enumerate(self._calls):
-            if recorded.answer is None or not self._same(recorded.call, call):
-                continue
+        for index in self._alike(call):
+            recorded = self._calls[index]
             if index not in self._used:
                 self._used.add(index)
                 return Given(recorded, assumed)
             last = recorded
         return Given(last, assumed) if last is not None and self._is_pure(call) else None
+
+    def _alike(self, call: ToolCalled | ProcessStarted) -> list[int]:
+        """Answered calls like this one: the same, then the same command in other circumstances."""
+        have = [index for index, found in enumerate(self._calls) if found.answer is not None]
+        same = [index for index in have if self._same(self._calls[index].call, call)]
+        others = [index for index in have if _why_another(call, self._calls[index].call) is not None]
+        return same + others
 
     def _is_pure(self, call: ToolCalled | ProcessStarted) -> bool:
         return isinstance(call, ToolCalled) and self._effects.get(call.name) == "pure"
@@ -130,7 +141,41 @@ class Pool:
 def _identity(call: ToolCalled | ProcessStarted) -> list[Any]:
     if isinstance(call, ToolCalled):
         return [call.name, msgspec.to_builtins(call.args), msgspec.to_builtins(call.kwargs)]
-    return [list(call.argv), call.shell, call.cwd, call.stdin, call.via]
+    return [list(call.argv), call.shell, call.via, *(read(call) for _, read in _DEPENDS_ON)]
+
+
+_DEPENDS_ON: tuple[tuple[str, Callable[[ProcessStarted], Any]], ...] = (
+    ("is fed other input than in the parent", lambda call: call.stdin),
+    ("would start in another folder than in the parent", lambda call: [call.cwd, call.folder]),
+    ("would see other environment variables than in the parent", lambda call: [call.environ, _env_of(call)]),
+    ("reads a standard input that is not known to be the parent's", lambda call: call.source),
+    ("could see another content of a file outside of the workspace", lambda call: call.outside),
+)
+"""What the answer of a process depends on beside its command, and what is said where it differs."""
+
+
+def _env_of(call: ProcessStarted) -> list[list[str | None]]:
+    return [[name, value] for name, value in sorted(call.env.items())]
+
+
+def _why_another(call: ToolCalled | ProcessStarted, recorded: ToolCalled | ProcessStarted) -> str | None:
+    """Why a call of the same command is another call all the same."""
+    if not isinstance(call, ProcessStarted) or not isinstance(recorded, ProcessStarted):
+        return None
+    if (call.argv, call.shell, call.via) != (recorded.argv, recorded.shell, recorded.via):
+        return None
+    reason = next((why for why, read in _DEPENDS_ON if read(call) != read(recorded)), None)
+    return f"{describe(call)} {reason}" if reason is not None else None
+
+
+def _is_unkept(call: ToolCalled | ProcessStarted) -> str | None:
+    """Why nobody can know whether a process would find what it found."""
+    if isinstance(call, ProcessStarted):
+        if call.source == UNKEPT:
+            return f"{describe(call)} reads a pipe whose content is not in the log"
+        if call.outside == UNKEPT:
+            return f"{describe(call)} could see a file outside of the workspace that is too large"
+    return None
 
 
 def describe(call: ToolCalled | ProcessStarted) -> str:

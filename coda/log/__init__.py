@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from coda.log.describing import describe
     from coda.log.display import mask, mask_data, sanitise
     from coda.log.effects import (
+        UNKEPT,
         FileChanged,
         FileDeleted,
         FileListed,
@@ -136,6 +137,7 @@ _HOMES = {
     "RunResumed": "events", "RunStarted": "events", "SCHEMA_VERSION": "records", "SandboxStarted": "events",
     "Seal": "records", "SealWatch": "seals", "Signal": "events", "Sites": "sites", "Statement": "tables",
     "StatementInfo": "units", "Stored": "traceevent", "Summary": "values", "TYPES": "events",
+    "UNKEPT": "effects",
     "Table": "tables", "ThreadFinished": "events", "ThreadStarted": "events", "ToolCalled": "events",
     "ToolDeclared": "events",
     "ToolReturned": "events", "Torn": "files", "Trace": "reader", "TraceEvent": "traceevent",
@@ -163,6 +165,7 @@ __all__ = [
     "MARKS",
     "SCHEMA_VERSION",
     "TYPES",
+    "UNKEPT",
     "Binding",
     "BlobRef",
     "BlobStore",

@@ -6,11 +6,14 @@ were complete before. See `coda.log.events`, which lists all types.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from coda.log.records import Located
+
+UNKEPT: Final = "unkept"
+"""Stands for a content that nobody looked at, which equals no other."""
 
 
 class FileOpened(Located, tag="file.opened", frozen=True, kw_only=True):
@@ -136,6 +139,16 @@ class ProcessStarted(Located, tag="process.started", frozen=True, kw_only=True):
     """Which of `stdin`, `stdout` and `stderr` are pipes to such a child."""
     env: dict[str, str | None] = msgspec.field(default_factory=dict)
     """Variables that differ from the program's own environment; None for one that was left out."""
+    environ: str | None = None
+    """Digest of the variables that the program itself had set or removed by then; null: none."""
+    folder: str | None = None
+    """The program's own directory then, relative to the one it began in; null: still that one."""
+    source: str | None = None
+    """Its standard input: a device, or a file and the offset; `unkept` when nobody kept the content; null:
+    the program's own, or what `stdin` or `pipes` say."""
+    outside: str | None = None
+    """Digest of the files outside of the workspace that the program had changed; `unkept` when one is too
+    large; null: none."""
 
 
 class ProcessSignaled(Located, tag="process.signaled", frozen=True, kw_only=True):

@@ -48,8 +48,11 @@ from coda.runtime import HOLD, Answer, Observe, Request, Stream, why_opaque
 
 _IGNORED = (LimitHit, Output, ProcessIo)
 _UNCOMPARED = frozenset(
-    ("file", "line", "function", "given", "resolved", "content", "same", "special", "quiet", "size", "env")
-)
+    (
+        "file", "line", "function", "given", "resolved", "content", "same", "special", "quiet", "size",
+        "env", "environ", "folder", "source", "outside",
+    )
+)  # fmt: skip
 
 
 class Answering:

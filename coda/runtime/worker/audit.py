@@ -37,7 +37,13 @@ class Audit:
     """Handlers of audit events, by name."""
 
     def __init__(
-        self, recorder: Recorder, units: Units, *, root: str, max_blob_bytes: int, replaying: bool
+        self,
+        recorder: Recorder,
+        units: Units,
+        *,
+        root: str,
+        max_blob_bytes: int,
+        replaying: bool,
     ) -> None:
         self._recorder = recorder
         self._units = units
@@ -74,6 +80,8 @@ class Audit:
             "sqlite3.connect": self._on_sqlite,
         }
         self.active = False
+        self.on_change: Callable[[Any], object] = bool
+        """Told the path of each file that is about to be changed."""
         self._pid, self._group = os.getpid(), os.getpgrp()
 
     def install(self) -> None:
@@ -313,6 +321,8 @@ class Audit:
         self._recorder.observe(kind, {**data, **self._units.where()})
 
     def _act(self, kind: str, data: dict[str, Any]) -> None:
+        for path in (data.get("resolved") or data.get("path"), data.get("to")):
+            self.on_change(path)
         answer = self._recorder.request(kind, {**data, **self._units.where()})
         if not answer.ok:
             raise PermissionError(str(answer.value))

@@ -32,6 +32,7 @@ from coda.runtime.startup import folders_of
 from coda.runtime.worker.audit import Audit
 from coda.runtime.worker.baton import Baton
 from coda.runtime.worker.blocks import Blocks
+from coda.runtime.worker.circumstances import Circumstances
 from coda.runtime.worker.descriptors import hide
 from coda.runtime.worker.elsewhere import others
 from coda.runtime.worker.endings import plain_traceback
@@ -112,7 +113,8 @@ class Worker:
         self.interpreter = Interpreter((self.recorder.lines, self.recorder.values))
         self.recorder.collects = lambda: self.interpreter.collects
         self.shims = Shims(self.recorder, self.feed, self.baton, seed=config.random_seed, replaying=replaying)
-        self.processes = Processes(self.recorder, self.units, self.feed)
+        self.circumstances = Circumstances(self.recorder, root=config.root)
+        self.processes = Processes(self.recorder, self.units, self.feed, self.circumstances)
         self.sockets = Sockets(self.recorder, self.feed, self.units, replaying=replaying)
         self._control_fd = control_fd
         self.interrupts = Interrupts(self.recorder, self.units, control_fd)
@@ -166,6 +168,7 @@ class Worker:
             max_blob_bytes=config.max_blob_bytes,
             replaying=replaying,
         )
+        self.audit.on_change = self.circumstances.note_file
         self.sockets.mark = self.audit.mark
         if replaying:
             stdin.answer = self.feed.take
@@ -196,6 +199,7 @@ class Worker:
         self.shims.install_environment(config.env, zone=config.zone)
         if config.umask is not None:
             os.umask(config.umask)
+        self.circumstances.install()
         self.processes.install()
         if "subprocess" in sys.modules:
             self.processes.adapt(sys.modules["subprocess"])

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from coda.log import from_envelope, to_envelope
+from coda.runtime.worker.circumstances import Circumstances
 from coda.runtime.worker.names import describe_exception
 from coda.runtime.worker.readiness import CAN_WATCH
 from coda.runtime.worker.recorder import Recorder
@@ -113,6 +114,7 @@ class Children:
         feed: recorded observations, on replay.
         describe: gives the fields of `process.started` for arguments and keywords.
         raise_recorded: raises the exception of a recorded error.
+        circumstances: what a child may depend on beside its arguments.
     """
 
     def __init__(
@@ -122,7 +124,9 @@ class Children:
         *,
         describe: Describe,
         raise_recorded: RaiseRecorded,
+        circumstances: Circumstances,
     ) -> None:
+        self._circumstances = circumstances
         self._recorder = recorder
         self._feed = feed
         self._describe = describe
@@ -168,7 +172,9 @@ class Children:
         self._count += 1
         child = _Child(self._count)
         pipes = _pipes_of(given)
+        source = given["p2cread"] if given["p2cread"] != -1 and given["p2cwrite"] == -1 else None
         facts = self._describe(given["args"], given, via="subprocess.Popen")
+        facts.update(self._circumstances.facts(source))
         facts.update(child=child.number, pipes=[pipe.name for pipe in pipes])
         answer = self._recorder.request("process.started", facts)
         if not answer.ok:

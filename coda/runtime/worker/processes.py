@@ -7,6 +7,7 @@ while it runs, `Popen`, is in `children.py`.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 from typing import Any, NoReturn
@@ -14,6 +15,7 @@ from typing import Any, NoReturn
 from coda.log import from_envelope, to_envelope
 from coda.runtime.protocol import Leaving
 from coda.runtime.worker.children import Children
+from coda.runtime.worker.circumstances import Circumstances
 from coda.runtime.worker.names import describe_exception, rebuild_exception
 from coda.runtime.worker.recorder import Recorder
 from coda.runtime.worker.standins import Feed
@@ -26,14 +28,16 @@ _REDIRECTS = {-1: "pipe", -2: "stdout", -3: "devnull", None: "inherit"}
 class Processes:
     """Installs the recorded forms."""
 
-    def __init__(self, recorder: Recorder, units: Units, feed: Feed) -> None:
+    def __init__(self, recorder: Recorder, units: Units, feed: Feed, circumstances: Circumstances) -> None:
         self._recorder = recorder
         self._units = units
+        self._circumstances = circumstances
         self._children = Children(
             recorder,
             feed,
             describe=lambda *args, **more: {**self._describe(*args, **more), **units.where()},
             raise_recorded=_raise_recorded,
+            circumstances=circumstances,
         )
 
     def install(self) -> None:
@@ -42,6 +46,7 @@ class Processes:
 
         def system(command: Any) -> int:
             data = {"argv": [os.fsdecode(command)], "shell": True, "via": "os.system"}
+            data.update(self._circumstances.facts(None))
             result: int = self._cross(data, lambda: (real(command), None, None), lambda code, out, err: code)
             return result
 
@@ -94,6 +99,7 @@ class Processes:
         ) -> Any:
             command = popenargs[0] if popenargs else kwargs["args"]
             data = self._describe(command, kwargs, via="subprocess.run")
+            data.update(self._circumstances.facts(_descriptor_of(kwargs.get("stdin"))))
             data["stdin"] = input.encode() if isinstance(input, str) else input and bytes(input)
             if capture_output:
                 data["redirects"] = ["inherit", "pipe", "pipe"]
@@ -181,6 +187,18 @@ class Processes:
         if error is None:
             return build(value["code"], from_envelope(value["stdout"]), from_envelope(value["stderr"]))
         return _raise_outcome(error, timeout)
+
+
+def _descriptor_of(stdin: Any) -> int | None:
+    """The descriptor of what is given as standard input; -1 for what is no plain file of Python's."""
+    if stdin is None or stdin in _REDIRECTS:
+        return None
+    if isinstance(stdin, int):
+        return stdin
+    try:
+        return stdin.fileno() if isinstance(stdin, io.IOBase) else -1
+    except (OSError, ValueError):
+        return -1
 
 
 def _raise_outcome(error: dict[str, Any], timeout: Any) -> NoReturn:
