@@ -26,11 +26,12 @@ from coda.runtime.worker.parallel import parallel
 GC_CODE = -16
 OUTPUT_CODES = (-1, -2)
 _FLUSH_SECONDS = 0.003
-_QUIET_SECONDS = 0.012
+_QUIET_SECONDS = 0.024
 _BUSY_SECONDS = 0.001
 _BUSY_ENTRIES = 1000
 _IDLE_SECONDS = 0.05
 _COALESCE_CHARS = 4096
+_JOINED_BYTES = 1 << 16
 _KEEP_LOOKS = 4
 _exit, _getppid, _write = os._exit, os.getppid, os.write  # the agent's own are others
 _start_thread = _thread.start_new_thread
@@ -140,7 +141,7 @@ class Recorder:
         """Starts the thread that sends what has gathered.
 
         It looks every millisecond in a hot loop, so that little is left to send at its end, and less and less
-        often, down to every 12 ms, where statements are few: each look takes the interpreter from the agent.
+        often, down to every 24 ms, where statements are few: each look takes the interpreter from the agent.
         """
         os.register_at_fork(after_in_child=self.detach)
         _start_thread(self._flush_forever, ())
@@ -322,14 +323,19 @@ class Recorder:
             self._send_first(len(self.lines))
 
     def _send_first(self, count: int, *, kept_values: int = 0) -> None:
-        """Sends the first `count` entries, and the values but for the last ones; the lock is held.
+        """Sends the first `count` entries, and the values but for the last ones; the lock is held."""
+        if frames := self._first(count, kept_values=kept_values):
+            self.channel.write(frames[0] if len(frames) == 1 else b"".join(frames))
 
-        Entries may come meanwhile: the values that are kept are behind all those of the entries sent.
+    def _first(self, count: int, *, kept_values: int = 0) -> list[bytes]:
+        """Takes the first `count` entries, and the values but for the last ones, as frames.
+
+        Entries may come meanwhile: the values that are kept are behind all those of the entries taken. Pieces
+        stay in the caches of the processor, but go out by one call of the system: with each call another
+        thread takes the interpreter's lock, and keeps it for a while.
         """
         lines, values = self.lines, self.values
         self._held_chars = 0
-        # Pieces that stay in the caches of the processor, but one call of the system for all: with
-        # each call another thread takes the interpreter's lock, and keeps it for a while.
         pieces = []
         for size in _sizes(count, _TAKEN_ENTRIES):
             taken = lines[:size]
@@ -339,10 +345,10 @@ class Recorder:
             ]
         vals = values[: len(values) - kept_values]
         del values[: len(vals)]
-        if pieces or vals:
-            frames = [self._stream(pieces[0] if pieces else pack([]), vals)]
-            frames += [self._stream(packed, []) for packed in pieces[1:]]
-            self.channel.write(frames[0] if len(frames) == 1 else b"".join(frames))
+        if not (pieces or vals):
+            return []
+        frames = [self._stream(pieces[0] if pieces else pack([]), vals)]
+        return frames + [self._stream(packed, []) for packed in pieces[1:]]
 
     def _stream(self, packed: bytes, vals: list[Any]) -> bytes:
         try:
@@ -355,8 +361,12 @@ class Recorder:
     def send(self, message: Any) -> None:
         """Sends a message behind everything that happened before it."""
         with self._lock:
-            self.drain()
-            self.channel.send(message)
+            last = self.channel.frame(message)
+            frames = self._first(len(self.lines))
+            if len(last) > _JOINED_BYTES and frames:  # copying it costs more than a call of the system
+                self.channel.write(b"".join(frames))
+                frames.clear()
+            self.channel.write(b"".join([*frames, last]) if frames else last)
 
     def observe(self, kind: str, data: dict[str, Any]) -> None:
         """Tells the host of something that needs no answer."""
