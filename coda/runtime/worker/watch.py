@@ -80,12 +80,12 @@ class Watch:
             return False  # it has not come to life yet
         try:
             fd = self._open(f"/proc/self/task/{strand.native}/stat", os.O_RDONLY)
+            try:
+                return b") S " in self._read(fd, 512)
+            finally:
+                self._close(fd)
         except OSError:
-            return True
-        try:
-            return b") S " in self._read(fd, 512)
-        finally:
-            self._close(fd)
+            return True  # the thread has ended, before or after its file was opened
 
     def preempt(self) -> None:
         """At a statement of the thread that has the baton: others have their turns."""
