@@ -394,7 +394,7 @@ def test_an_odd_program_ends_as_by_python(what: str, work: Path) -> None:
 
 def test_a_debugger_shows_the_program_alone(work: Path) -> None:
     (work / "prog.py").write_text("x = 1\nfor n in range(2):\n    x += n\nprint(x)\n")
-    plain, recorded = both(work.parent, "-m", "pdb", "prog.py", text_in="n\nn\np x\nw\nc\nq\n")
+    plain, recorded = both(work.parent, "-m", "pdb", "prog.py", text_in="n\nn\np x\nc\nq\n")
     assert "(Pdb) 1" in plain.out
     assert recorded == plain
     assert replay(work.parent / "t.jsonl").diverged is None
