@@ -28,15 +28,13 @@ from coda.forking.onward import (
     is_conversation,
     results_of_turn,
 )
+from coda.forking.opened import open_files
 from coda.forking.pool import Pool, answered
 from coda.log import (
     BlockFinished,
     BlockStarted,
     Event,
     ExceptionRaised,
-    FileDeleted,
-    FileOpened,
-    FileWrote,
     ForkApplied,
     Header,
     LimitHit,
@@ -348,7 +346,7 @@ class _Fork:
             block=block.block if block is not None else None,
             lines=self._lines_before(block) if block is not None else 0,
         )
-        self.recording.opened_before(self._open_files())
+        self.recording.opened_before(open_files(self.parent, self.first_seq, self.effects))
         pool = Pool(self.rest, effects=self.effects, live=self.live, assume=assume)
         envelope = UNSET if result is UNSET else to_envelope(result, max_bytes=1 << 26)
         children = Exchanges(self.parent)
@@ -376,20 +374,6 @@ class _Fork:
                 for piece in children.pieces(placed.record.seq):
                     if piece.seq >= self.first_seq and piece.stream != "stdin":
                         self.writer.append(msgspec.structs.replace(piece, seq=-1, t=-1))
-
-    def _open_files(self) -> dict[str, int]:
-        """Files that were opened for writing, and whose new content no event of the prefix tells yet."""
-        opened: dict[str, int] = {}
-        kinds = {"file.opened", "file.wrote", "file.deleted"}
-        for placed in self.parent.records(own=False, types=kinds):
-            record = placed.record
-            if not isinstance(record, (FileOpened, FileWrote, FileDeleted)) or record.seq >= self.first_seq:
-                continue
-            if isinstance(record, FileOpened):
-                opened[record.resolved or record.path] = record.seq
-            elif record.cause is not None:
-                opened.pop(record.path, None)
-        return opened
 
     def _perform(self, name: str, args: list[Any], kwargs: dict[str, Any], recording: Recording) -> Outcome:
         self._call = recording.writer.next_seq - 1

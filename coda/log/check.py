@@ -21,7 +21,9 @@ from coda.log.codec import count_of, decode, head_of
 from coda.log.effects import (
     FileChanged,
     FileDeleted,
+    FileOpened,
     FileRead,
+    FileRenamed,
     FileWrote,
     ProcessStarted,
 )
@@ -49,7 +51,9 @@ _BLOBS: Final[dict[type, tuple[str, ...]]] = {
     RunResumed: ("cut_sha256",),
     FileRead: ("digest",),
     FileWrote: ("digest", "before"),
+    FileOpened: ("before",),
     FileDeleted: ("before",),
+    FileRenamed: ("before",),
     FileChanged: ("digest",),
     Import: ("digest",),
     ToolReturned: ("stdout", "stderr"),

@@ -27,6 +27,8 @@ class FileOpened(Located, tag="file.opened", frozen=True, kw_only=True):
     """As the code named it, when that differs from `path`."""
     resolved: str | None = None
     """Where it led, as `path` says it, when the file or a folder above it is a symbolic link."""
+    before: str | None = None
+    """Blob of what it held; null when it was not there, or its content is not kept."""
 
 
 class FileRead(Located, tag="file.read", frozen=True, kw_only=True):
@@ -87,6 +89,8 @@ class FileRenamed(Located, tag="file.renamed", frozen=True, kw_only=True):
     """The old name, as in `file.opened`."""
     to: str
     """The new name, likewise."""
+    before: str | None = None
+    """Blob of what the new name held; null when nothing was there, or its content is not kept."""
 
 
 class FileMade(Located, tag="file.made", frozen=True, kw_only=True):

@@ -232,7 +232,10 @@ class Answering:
                 seq=record.seq,
             )
         if kind == "file.opened":
-            self._written.add(str(data.get("resolved") or data["path"]))
+            path = str(data.get("resolved") or data["path"])
+            self._written.add(path)
+            if "w" in str(data.get("mode")):
+                self.copy.overwritten(path)
         if kind == "file.renamed":
             self.copy.renamed(str(data["path"]), str(data["to"]))
             if data["path"] in self._written:

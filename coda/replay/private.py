@@ -100,12 +100,15 @@ class PrivateCopy:
         first: dict[str, str | None] = {}
         origin: dict[str, str | None] = {}
         """Where what lies at a path now lay at the start; None: the run made it."""
+        late: set[str] = set()
+        """Files that were opened to be changed, and only a later look tells what they held before."""
         kinds = {"file.read", "file.opened", "file.wrote", "file.deleted", "file.renamed", "import"}
         for placed in trace.records(own=False, types=kinds):
             record = placed.record
             if isinstance(record, FileRenamed):
                 source = origin.get(record.path, record.path)
-                first.setdefault(record.to, None)
+                if (replaced := origin.get(record.to, record.to)) is not None and replaced not in late:
+                    first.setdefault(replaced, record.before)
                 origin[record.to], origin[record.path] = source, None
                 continue
             if isinstance(record, Import):
@@ -117,8 +120,11 @@ class PrivateCopy:
                 continue
             looked_at = isinstance(record, FileRead) and digest is None and record.error is None
             source = None if path is None else origin.get(path, path)
-            is_late = isinstance(record, FileOpened) and path is not None and not os.path.isabs(path)
-            if source is None or looked_at or is_late:  # a search reads without keeping the content
+            if source is None or looked_at:  # a search reads without keeping the content
+                continue
+            if isinstance(record, FileOpened) and digest is None and source not in first:
+                late.add(source)
+            if source in late and not _is_found(record):
                 continue
             first.setdefault(source, digest)  # None: it was not there, or its content was not kept
             if isinstance(record, (FileWrote, FileDeleted)) and path is not None:
@@ -194,6 +200,12 @@ class PrivateCopy:
             self.placeholders.discard(path)
             self.placeholders.add(to)
             self._modes[to] = self._modes.get(path, 0o644)
+
+    def overwritten(self, path: str) -> None:
+        """The worker is about to overwrite a file of the copy: what is not known of it is lost anyway."""
+        if path in self.placeholders:
+            self.placeholders.discard(path)
+            os.chmod(self.folder / path, self._modes.get(path, 0o644))
 
     def apply(self, record: Event) -> None:
         """Does to the copy what an opaque act or somebody else did to the workspace."""
@@ -362,6 +374,11 @@ class PrivateCopy:
     def remove(self) -> None:
         """Removes the copy."""
         self._remove()
+
+
+def _is_found(record: Event) -> bool:
+    """Whether it is what a look at the workspace found, which knows what was there at the look before."""
+    return isinstance(record, (FileWrote, FileDeleted)) and (record.cause is not None or record.by != "agent")
 
 
 def _make_removable(function: object, path: str, _error: object) -> None:

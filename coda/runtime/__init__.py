@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from coda.runtime.feedback import feedback_text, names_after
     from coda.runtime.limits import Limits
     from coda.runtime.llm import ModelClient, Reply, ScriptedLLM
-    from coda.runtime.manifest import Change, Entry, Manifest
+    from coda.runtime.manifest import Change, Changed, Entry, Manifest
     from coda.runtime.places import FileAccess
     from coda.runtime.primitives import Primitives
     from coda.runtime.program import Program
@@ -52,7 +52,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Agent": "agent", "Answer": "protocol", "BlockResult": "results", "Boundary": "engine",
-    "Cell": "cells", "Change": "manifest", "Configure": "protocol", "CtxChange": "results",
+    "Cell": "cells", "Change": "manifest", "Changed": "manifest", "Configure": "protocol",
+    "CtxChange": "results",
     "Done": "protocol", "Engine": "engine", "Entry": "manifest", "ErrorInfo": "results",
     "FileAccess": "places", "Finished": "arrivals", "HOLD": "engine", "LOWEST_CODE": "protocol",
     "Limits": "limits",
@@ -84,6 +85,7 @@ __all__ = [
     "Boundary",
     "Cell",
     "Change",
+    "Changed",
     "Configure",
     "CtxChange",
     "Done",

@@ -55,6 +55,14 @@ class Manifest(msgspec.Struct, kw_only=True):
     unknown: set[str] = msgspec.field(default_factory=set)
     hashes: dict[str, str] = msgspec.field(default_factory=dict)
 
+    def set_before(self, path: str, digest: str | None) -> None:
+        """Takes a file for changed since, whatever it is now; what it held is in a blob, or not known."""
+        entry = self.entries.pop(path, None)
+        self.hashes.pop(path, None)
+        if entry is not None and digest is not None:
+            self.entries[path] = entry._replace(size=-1)  # as no file ever is
+            self.hashes[path] = digest
+
     def to_json(self) -> bytes:
         """Gives the blob form: path to `[kind, size, mtime_ns, mode]`, for a link also its target.
 
@@ -114,6 +122,15 @@ def check_path(path: str) -> str:
     if "\0" in path or any(part in ("", ".", "..") for part in parts):
         raise LogError(f"the trace names the path {path!r}, which is not inside a workspace", path=path)
     return path
+
+
+class Changed(NamedTuple):
+    """A file that agent code has changed since the last look at the workspace."""
+
+    seq: int
+    """Number of the event."""
+    before: str | None
+    """Blob of what it held at that look; None: it was not there, or its content is not known."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

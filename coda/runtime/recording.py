@@ -56,7 +56,7 @@ from coda.runtime.entries import Known, encode_values
 from coda.runtime.exchanges import Exchanges
 from coda.runtime.filing import event_of_access, event_of_change
 from coda.runtime.limits import Limits
-from coda.runtime.manifest import Change, Manifest
+from coda.runtime.manifest import Change, Changed, Manifest
 from coda.runtime.places import FileAccess
 from coda.runtime.protocol import Answer, Observe, Request, Stream
 from coda.runtime.tools import Outcome, error_data
@@ -208,12 +208,11 @@ class Recording:
         self.block = block
         self.lines_in_block = lines
 
-    def opened_before(self, opened: Mapping[str, int]) -> None:
-        """Takes over files that were opened for writing earlier: the next look tells what became of them."""
-        for path, seq in opened.items():
-            self._opened[path] = seq
-            self.manifest.entries.pop(path, None)
-            self.manifest.hashes.pop(path, None)
+    def opened_before(self, opened: Mapping[str, Changed]) -> None:
+        """Takes over files that were changed earlier: the next look tells what became of them."""
+        for path, changed in opened.items():
+            self._opened[path] = changed.seq
+            self.manifest.set_before(path, changed.before)
 
     # --- the stream ----------------------------------------------------------------------------
 
@@ -505,12 +504,9 @@ class Recording:
 
     def _file_act(self, kind: str, data: dict[str, Any], t: int) -> Answer:
         path = str(data.get("resolved") or data.get("path"))  # what is changed, not the link to it
-        before = None
-        if kind in ("file.opened", "file.deleted") and _is_inside(path):
-            kept = self.workspace.keep(path)
-            before = kept.digest if kept is not None else None
-        if kind == "file.deleted":
-            data["before"] = before
+        changed = str(data.get("to")) if kind == "file.renamed" else path
+        if kind != "file.made" and _is_inside(changed):
+            data["before"] = self.workspace.keep_before(changed, self.manifest)
         seq = self.writer.append(record_of(_FILE_ACTS[kind], data, t))
         self.acts.add(f"{kind.removeprefix('file.')} {path}")
         self._reads.pop(path, None)

@@ -186,6 +186,19 @@ class Workspace:
         self._stored[path] = (entry, digest)
         return Kept(digest, entry._replace(size=len(data)))
 
+    def keep_before(self, path: str, manifest: Manifest) -> str | None:
+        """Keeps what a file holds that is about to be changed; gives the blob, None when there is none.
+
+        If the file is still as it was in `manifest`, the manifest knows its content from now on, however
+        often it changes before the next delta.
+        """
+        kept = self.keep(path)
+        if kept is None:
+            return None
+        if kept.digest is not None and manifest.entries.get(path) == kept.entry:
+            manifest.hashes.setdefault(path, kept.digest)
+        return kept.digest
+
     def remember(self, path: str, digest: str) -> None:
         """Notes that the file, as it is now, has the content of this blob (a later `before`)."""
         entry = self._lstat(path)
