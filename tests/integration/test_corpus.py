@@ -35,7 +35,7 @@ KINDS = sorted(path.name for path in CORPUS.iterdir() if path.is_dir())
 _CELL = re.compile(r"^# %%\n", re.MULTILINE)
 _ENDS = re.compile(r"^# ends: (\w+)(?: (\w+))?$", re.MULTILINE)
 _LIBRARIES = ("numpy", "pandas", "aiohttp")
-_BLOCK_SECONDS = {"stopped": 0.3}
+_BLOCK_SECONDS = {"stopped": 0.5}
 
 _STOPPED = "no mark of a doubt: the block ran into its time limit, and the trace says so"
 MARKS: dict[str, dict[str, str]] = {
