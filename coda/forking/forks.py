@@ -202,11 +202,12 @@ def _first_own(session: Session) -> int:
     """Number of the fork's first event: where the worker stands.
 
     When a block's code has ended, what the host notes of it (files written, the block's end) is the parent's
-    as well: a fork that left in between would have a block without an end.
+    as well: a fork that left in between would have a block without an end. The run's end is each run's own.
     """
     if session.stopped is None and session.tail and isinstance(session.tail[-1], BlockFinished):
         return session.tail[-1].seq + 1
-    return session.at_seq
+    finished = session.trace.finished
+    return session.at_seq if finished is None else min(session.at_seq, finished.seq)
 
 
 class _Fork:

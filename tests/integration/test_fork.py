@@ -232,8 +232,9 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Trace:
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.9, 1.0])
 def test_without_a_change_nothing_changes(plain: Trace, share: float, tmp_path: Path) -> None:
-    position = int(plain.count() * share)
-    made = fork(plain, position, out=tmp_path / "fork.jsonl")
+    asked = int(plain.count() * share)
+    position = min(asked, plain.count() - 1)  # every run has an end of its own
+    made = fork(plain, asked, out=tmp_path / "fork.jsonl")
     assert made.diff.equal
     assert made.changes == ()
     assert output_of(made.path) == output_of(plain)
@@ -584,9 +585,10 @@ def test_a_change_of_nothing_is_no_difference_at_any_position(tmp_path: Path) ->
     """Also just after an answer, whose binding is the parent's, and where a block's end is being noted."""
     trace = open_trace(record(CELLS, tmp_path, files={"given.txt": "given"}))
     bound = lines_at(trace, line_of(CELLS, "out ="))[0].seq
-    for seq in range(bound, trace.count()):
+    for seq in range(bound, trace.count() + 1):
         made = fork(trace, seq, sets=[("k", "3")], out=tmp_path / f"{seq}.jsonl")
         assert made.outcome == "ok", seq
         assert made.diff.equal, seq
+        assert open_trace(made.path).finished is not None, seq
         verdict = replay(made.path)
         assert verdict.diverged is None, (seq, str(verdict.diverged))

@@ -55,8 +55,9 @@ def test_a_change_of_nothing_before_listings_is_no_difference(tmp_path: Path, co
         assert coda("exec", "prog.py", "-o", "t.jsonl").status == 0
     trace = open_trace(tmp_path / "t.jsonl")
     assert all(name in output_of(trace) for name in ("t.jsonl", ".coda", "HEAD", "talk.sock"))
-    for text in ("k = 2", "first ="):
-        seq = lines_at(trace, line_of(WALK, text))[0].seq
+    before, answer = (lines_at(trace, line_of(WALK, text))[0].seq for text in ("k = 2", "first ="))
+    listed = next(event.seq for event in trace.events(answer) if event.type == "effect")
+    for seq in (before, answer, listed):
         made = fork(trace, seq, sets=[("k", "1")], out=tmp_path / "f.jsonl", force=True)
         assert (made.outcome, made.frontier) == ("ok", None)
         assert output_of(made.path) == output_of(trace)

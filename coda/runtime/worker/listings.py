@@ -14,7 +14,7 @@ from typing import Any
 
 from coda.log import to_envelope
 from coda.runtime.worker.recorder import Recorder
-from coda.runtime.worker.standins import Feed, HostFact, Shim
+from coda.runtime.worker.standins import LIVE, Feed, HostFact, Shim
 
 _FOLDER, _FILE, _LINK, _LINKED_FOLDER, _LINKED_FILE = 1, 2, 4, 8, 16
 
@@ -43,12 +43,24 @@ class _Observed(HostFact):
         raise NotImplementedError
 
     def _answer(self, *args: Any, **kwargs: Any) -> Any:
-        if not self._feed.live:
-            try:
-                self._ask(*args, **kwargs)  # so that it is told as when recording
-            except OSError:
-                pass  # the log knows better
-        return super()._answer()
+        if self._feed.live:
+            return LIVE
+        try:
+            self._ask(*args, **kwargs)  # so that it is told as when recording
+        except OSError:
+            pass  # the log knows better
+        answer = super()._answer()
+        if answer is LIVE:  # a fork leaves here: that the folder is listed was told before it did
+            with self._recorder.quiet():
+                answer = self._packed_or_errno(*args, **kwargs)
+            self._feed.note(self.__name__, answer)
+        return answer
+
+    def _packed_or_errno(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return self._packed(self._ask(*args, **kwargs))
+        except OSError as error:
+            return {"errno": error.errno}
 
     def _packed(self, value: Any) -> Any:
         return to_envelope(value)
