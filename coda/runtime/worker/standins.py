@@ -346,7 +346,7 @@ class Kill(HostFact):
             return
         if feed.replaying and not feed.live:
             coming = feed.coming(self.__name__)
-            if coming is not None and not coming[0]:
+            if coming is not LIVE and not coming[0]:
                 sys.audit(f"os.{self.__name__}", ident, number)
         answer = feed.recorded(self.__name__)
         if answer is not LIVE:
