@@ -42,7 +42,7 @@ _UP_TO = ", up to where its log ends"
     help="Bind a variable there to the value of a Python expression; may be given again.",
 )
 @click.option("--new", is_flag=True, help="Let --set also make names that are not bound there.")
-@click.option("--result", metavar="JSON|@FILE", help="Give the call at the position another answer.")
+@click.option("--result", metavar="JSON|@FILE", help="Give the call or observation there another answer.")
 @click.option(
     "--assume-recorded", is_flag=True, help="Use recorded answers also where they may not hold any more."
 )

@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from coda.errors import ForkError, MissingEffect, UsageError
+from coda.forking.changed import UNSET, Changed, changed_answer
 from coda.forking.diff import diff
 from coda.forking.difference import Diff
-from coda.forking.live import UNSET, ForkBoundary, Frontier
+from coda.forking.live import ForkBoundary, Frontier
 from coda.forking.onward import (
     Conversation,
     ctx_names_before,
@@ -121,7 +122,7 @@ def fork(
         trace: the parent, or its path.
         position: `N`, `N+K` or `B:S`.
         sets: (name, Python expression): evaluated in the innermost frame, then bound where the name is bound.
-        result: answer of the call at the position, in place of the recorded one; any value.
+        result: answer of the call or the observation at the position, in place of the recorded one.
         new: allow names that are not bound there.
         out: path of the fork's trace; None: in the run directory.
         force: replace an existing trace.
@@ -132,21 +133,21 @@ def fork(
         runs: the run directory; None: that of the current folder.
 
     Raises:
-        UsageError: no such position, or the result is asked for at something that is no call.
+        UsageError: no such position, or what is there has no answer, or cannot have that one.
         ForkError: a change cannot be applied. Nothing was written.
         Diverged, MissingEffect: the replay does not reach the position.
     """
     opened = trace if isinstance(trace, Trace) else open_trace(trace)
     where = position if isinstance(position, Position) else opened.position(str(position))
-    if result is not UNSET:
-        where = _call_position(opened, where)
+    answer = Changed(where) if result is UNSET else changed_answer(opened, where, result)
+    where = answer.position
     with Session(opened, trust=trust, best_effort=best_effort) as session:
         where = counted(opened, where, trust=trust, best_effort=best_effort)
         session.run_to(where, onward=not sets and result is UNSET)
         changes = _apply(session, sets, result, new=new)
         run = _Fork(session, where, changes, out=out, runs=runs, force=force, command=command)
         try:
-            outcome, frontier = run.go(result, assume_recorded)
+            outcome, frontier = run.go(answer, assume_recorded)
         finally:
             run.writer.close()
     made = open_trace(run.writer.path)
@@ -158,22 +159,6 @@ def fork(
         assumed=run.assumed,
         changes=changes,
         diff=diff(opened, made),
-    )
-
-
-def _call_position(trace: Trace, position: Position) -> Position:
-    """The call whose answer is to be changed; a call's return stands for the call."""
-    if position.seq < trace.count():
-        event = trace.event(position.seq)
-        if event.type in ("tool.returned", "process.finished") and event.cause is not None:
-            return Position(event.cause)
-        if event.type in ("tool.called", "process.started"):
-            return position
-        found = f"event {position.seq} is {event.type}"
-    else:
-        found = f"position {position} is the end of the run"
-    raise UsageError(
-        f"{found}, not a call: --result needs the number of a tool.called or process.started event"
     )
 
 
@@ -283,13 +268,13 @@ class _Fork:
 
     # --- running on ----------------------------------------------------------------------------
 
-    def go(self, result: Any, assume: bool) -> tuple[str, str | None]:
+    def go(self, answer: Changed, assume: bool) -> tuple[str, str | None]:
         """Runs on; gives the outcome and the frontier."""
         if not self.changes:
             return self._confirm()
-        self._arrange(result, assume)
+        self._arrange(answer, assume)
         try:
-            outcome, text, code = self._run_on()
+            outcome, text, code = self._run_on(answer.given)
         except Frontier as frontier:
             self.session.engine.kill()
             self.assumed = self.boundary.assumed
@@ -325,7 +310,7 @@ class _Fork:
             if not ends_there(self.parent, error):
                 raise
 
-    def _arrange(self, result: Any, assume: bool) -> None:
+    def _arrange(self, answer: Changed, assume: bool) -> None:
         session = self.session
         show_listed(session.copy, self.parent, self.first_seq)
         workspace = Workspace(session.copy.folder, blobs=self.writer.blobs)
@@ -349,7 +334,6 @@ class _Fork:
         )
         self.recording.opened_before(open_files(self.parent, self.first_seq, self.effects))
         pool = Pool(self.rest, effects=self.effects, live=self.live, assume=assume)
-        envelope = UNSET if result is UNSET else to_envelope(result, max_bytes=1 << 26)
         children = Exchanges(self.parent)
         self._note_children(children)
         begun = session.boundary.schedule.under_way.values()
@@ -360,7 +344,8 @@ class _Fork:
             pool,
             children,
             live=self.live,
-            result=envelope,
+            result=answer.call,
+            content=answer.content,
             under_way=under_way,
         )
 
@@ -396,7 +381,7 @@ class _Fork:
             for event in self.parent.events(block.seq, self.first_seq, types=kinds)
         )
 
-    def _run_on(self) -> tuple[str, str | None, int | None]:
+    def _run_on(self, given: tuple[int, Any] | None) -> tuple[str, str | None, int | None]:
         """The open block, then the recorded blocks that follow."""
         session = self.session
         rest = iter(self.rest)
@@ -404,7 +389,7 @@ class _Fork:
         if session.stopped is not None and session.block is not None:
             number = session.block.started.block
             heard = session.engine.resume(
-                self.boundary, live_at=self._wall_ns(), limits=self._limits(), block=number
+                self.boundary, live_at=self._wall_ns(), given=given, limits=self._limits(), block=number
             )
             done = _done(heard)
             self._finish(session.block.started.block, done)

@@ -13,8 +13,10 @@ from typing import Any
 import msgspec
 
 from coda.errors import SandboxError
+from coda.forking.changed import UNSET
 from coda.forking.pool import Pool, RecordedCall, describe
 from coda.log import (
+    FileChanged,
     ProcessFinished,
     ProcessIo,
     ProcessStarted,
@@ -25,8 +27,6 @@ from coda.log import (
 )
 from coda.replay import POPEN, Exchanges, PrivateCopy
 from coda.runtime import Answer, Finished, Observe, Outcome, Pending, PendingCall, Recording, Request, Stream
-
-UNSET: Any = object()
 
 
 class Frontier(Exception):
@@ -45,6 +45,7 @@ class ForkBoundary:
         *,
         live: frozenset[str],
         result: Any = UNSET,
+        content: bytes | None = None,
         under_way: Sequence[RecordedCall] = (),
     ) -> None:
         self.recording = recording
@@ -55,6 +56,7 @@ class ForkBoundary:
         self._pool = pool
         self._live = live
         self._result = result
+        self._content = content
         self._assumed_calls: set[int] = set()
         for each in under_way:
             self._go_on(each)
@@ -111,13 +113,25 @@ class ForkBoundary:
                 raise Frontier(f"the fork reads {path}, whose content the parent never read")
 
     def _read(self, data: dict[str, Any]) -> dict[str, Any]:
-        """A read that was held back: its content comes from the private copy."""
+        """A read that was held back: its content comes from the private copy, or from the user."""
+        if self._content is not None:
+            self._give_content(str(data.get("resolved") or data["path"]))
         self._refuse_unknown(data)
         content = self._copy.content(str(data["path"]))
         data.pop("quiet", None)
         if content is None:
             return {**data, "error": "FileNotFoundError"}
         return {**data, "content": content, "size": len(content)}
+
+    def _give_content(self, path: str) -> None:
+        """The file holds what the user says, as if somebody else had just changed it."""
+        content, self._content = self._content or b"", None
+        blobs = self.recording.writer.blobs
+        digest = blobs.put(content)
+        self._copy.put(path, digest, blobs=blobs)
+        self.recording.workspace.refresh(self.recording.manifest, path)
+        self.recording.workspace.remember(path, digest)
+        self.recording.writer.append(FileChanged(path=path, digest=digest, size=len(content), by="user"))
 
     def _tool(self, call: ToolCalled) -> Answer | PendingCall:
         if self._result is not UNSET:
@@ -224,14 +238,8 @@ class ForkBoundary:
         return Answer(True, self._children.answer(recorded, recorded.seq))
 
     def _changed_process(self, call: ProcessStarted) -> Answer:
-        """The user's result of a process: its standard output, or an object with code, stdout, stderr."""
-        given, self._result = self._result, UNSET
-        fields = given if isinstance(given, dict) and "$" not in given else {"stdout": given}
-        value = {
-            "code": fields.get("code", 0),
-            "stdout": fields.get("stdout"),
-            "stderr": fields.get("stderr"),
-        }
+        """The user's result of a process: its code, and what it wrote."""
+        value, self._result = self._result, UNSET
         self._pool.take_changed(call)
         seq = self.recording.writer.append(call)
         if call.via == POPEN:

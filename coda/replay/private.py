@@ -167,8 +167,8 @@ class PrivateCopy:
         content = self.content(path)
         return None if content is None else hashlib.sha256(content).hexdigest()
 
-    def put(self, path: str, digest: str) -> None:
-        """Gives a file of the copy a recorded content."""
+    def put(self, path: str, digest: str, *, blobs: BlobStore | None = None) -> None:
+        """Gives a file of the copy a content: of the trace's blobs, or of others."""
         if os.path.isabs(path):
             self._put_outside(path, digest)
             return
@@ -184,7 +184,7 @@ class PrivateCopy:
             mode=self._modes.get(path, before.st_mode & 0o7777 if before else None),
             mtime_ns=before.st_mtime_ns if before else None,
         )
-        apply(change, self.folder, blobs=self._blobs)
+        apply(change, self.folder, blobs=blobs or self._blobs)
 
     def _put_outside(self, path: str, digest: str) -> None:
         """Somebody else changed a file outside of the workspace between two looks at it."""

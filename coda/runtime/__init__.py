@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from coda.runtime.surroundings import is_known_zone
     from coda.runtime.tools import Outcome, Tool, invoke, tool
     from coda.runtime.versions import version_of
+    from coda.runtime.worker.facts import FACTS
     from coda.runtime.workspace import Workspace, left_out
 
 _HOMES = {
@@ -55,8 +56,8 @@ _HOMES = {
     "Cell": "cells", "Change": "manifest", "Changed": "manifest", "Configure": "protocol",
     "CtxChange": "results",
     "Done": "protocol", "Engine": "engine", "Entry": "manifest", "ErrorInfo": "results",
-    "FileAccess": "places", "Finished": "arrivals", "HOLD": "engine", "LOWEST_CODE": "protocol",
-    "Limits": "limits",
+    "FACTS": "worker.facts", "FileAccess": "places", "Finished": "arrivals", "HOLD": "engine",
+    "LOWEST_CODE": "protocol", "Limits": "limits",
     "MAX_BLOB_BYTES": "sandbox", "Manifest": "manifest",
     "TIMED_OUT": "stopping",
     "ModelClient": "llm", "Mount": "protocol", "Observe": "protocol", "Outcome": "tools",
@@ -75,6 +76,7 @@ _HOMES = {
 }  # fmt: skip
 
 __all__ = [
+    "FACTS",
     "HOLD",
     "LOWEST_CODE",
     "MAX_BLOB_BYTES",

@@ -209,6 +209,7 @@ class Engine:
         boundary: Boundary,
         *,
         live_at: int | None = None,
+        given: tuple[int, Any] | None = None,
         limits: Limits | None = None,
         block: int = 0,
     ) -> Done | Stopped:
@@ -217,10 +218,11 @@ class Engine:
         Args:
             boundary: hears the worker from now on.
             live_at: leave the recorded answers behind; the wall clock goes on from here (nanoseconds).
+            given: its answer to the observation it stands at, as stream code and value; None: the system's.
             limits: of the rest of the block.
             block: its number.
         """
-        self._channel.send(Resume(live_at is not None, live_at or 0))
+        self._channel.send(Resume(live_at is not None, live_at or 0, given))
         held, self.held = self.held, None
         if held is not None:
             try:

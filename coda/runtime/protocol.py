@@ -254,6 +254,8 @@ class Resume(_Message, frozen=True):
     live: bool = False
     wall_ns: int = 0
     """The wall clock from which a live worker goes on."""
+    given: tuple[int, Any] | None = None
+    """The answer to the observation that it stands at: stream code and value."""
 
 
 class Interrupt(_Message, frozen=True):

@@ -53,7 +53,7 @@ from coda.runtime.worker.returning import WayBack, isolate_for_now
 from coda.runtime.worker.shims import AfterImport, Shims
 from coda.runtime.worker.signals import Signals
 from coda.runtime.worker.sockets import Sockets
-from coda.runtime.worker.standins import Feed
+from coda.runtime.worker.standins import ENV_CODE, Feed
 from coda.runtime.worker.streams import OutputControl, install_streams
 from coda.runtime.worker.threads import Threads
 from coda.runtime.worker.tls import Tls
@@ -171,7 +171,7 @@ class Worker:
         self.audit.on_change = self.circumstances.note_file
         self.sockets.mark = self.audit.mark
         if replaying:
-            stdin.answer = self.feed.take
+            stdin.answer = self.feed.answer
         self.inspector.on_live = self._go_live
         self.inspector.on_return = self._return
         self.inspector.on_pause = self._pause
@@ -256,14 +256,24 @@ class Worker:
         if self.config.memory_bytes is not None:
             resource.setrlimit(resource.RLIMIT_AS, (self.config.memory_bytes, self.config.memory_bytes))
 
-    def _go_live(self, wall_ns: int) -> None:
-        """After a fork's position: answers no longer come from the log."""
+    def _go_live(self, wall_ns: int, given: tuple[int, Any] | None = None) -> None:
+        """After a fork's position: answers no longer come from the log; one may be given for the first."""
+        if given is not None:
+            self._give(*given)
         self.shims.go_on_from(wall_ns)
         self.feed.live = True
         self.audit.replaying = False
         self.watch.active = True
         self._stdin.answer = None
         self.recorder.allow_collection(True)
+
+    def _give(self, code: int, answer: Any) -> None:
+        """Takes the fork's own answer: a variable is set at once, the others are asked for."""
+        if code != ENV_CODE:
+            self.feed.given = [answer]
+            return
+        with self.recorder.quiet():
+            os.environ[answer[0]] = answer[1]
 
     def _return(self) -> list[str]:
         """After the replay of a run that goes on: the world is the real one again."""

@@ -28,6 +28,11 @@ OF_TIME = ("clock_gettime", "clock_gettime_ns")
 LATER: dict[str, tuple[str, ...]] = {"socket": ("gethostname",), "resource": ("getrusage", "getrlimit")}
 """Of modules that are adapted when they are imported."""
 
+FACTS = frozenset(
+    {*OF_OS, *OF_TIME, *(name for names in LATER.values() for name in names), "stat", "lstat", "fstat"}
+)
+"""Questions whose answer tells of the system and of no act."""
+
 
 def host_facts(recorder: Recorder, feed: Feed) -> list[tuple[Any, str, HostFact]]:
     """Stand-ins for functions that tell of the host: (module, name, stand-in)."""

@@ -40,7 +40,7 @@ class Inspector:
         """Where other threads and tasks stand; set by the worker."""
         self.on_pause: Callable[[bool], None] = _ignore
         """Told when looking begins and ends."""
-        self.on_live: Callable[[int], None] = _nothing
+        self.on_live: Callable[[int, tuple[int, Any] | None], None] = _nothing
         self.on_return: Callable[[], list[str]] = list
         self._inspecting = False
 
@@ -55,7 +55,7 @@ class Inspector:
             message = self._recorder.receive()
             if isinstance(message, Resume):
                 if message.live:
-                    self.on_live(message.wall_ns)
+                    self.on_live(message.wall_ns, message.given)
                 return
             self.handle(message)
 
@@ -65,7 +65,7 @@ class Inspector:
             os._exit(0)
         if isinstance(message, Resume):  # held at a request: the answer follows
             if message.live:
-                self.on_live(message.wall_ns)
+                self.on_live(message.wall_ns, message.given)
             return
         if isinstance(message, Answer) or not isinstance(message, Inspect):
             raise RuntimeError(f"message out of turn: {type(message).__name__}")
@@ -217,7 +217,7 @@ def _unheard(_statements: list[int], _count: bool) -> None:
     """Until the worker has blocks."""
 
 
-def _nothing(_wall_ns: int) -> None:
+def _nothing(_wall_ns: int, _given: tuple[int, Any] | None) -> None:
     """Until the worker says what going live means."""
 
 

@@ -39,6 +39,8 @@ class Feed:
         self._next = 0
         self._stop_before = -1
         self.live = False
+        self.given: list[Any] = []
+        """A fork's own answer to the question at its position, where that is one."""
         self.children: set[int] = set()
         """Process ids of children that are played from the log: there is nobody to signal."""
         self.real = False
@@ -67,7 +69,7 @@ class Feed:
         """The recorded answer of the system to a question, noted anew; `LIVE` where it is to be asked."""
         if self.replaying and not self.live:
             answer = self.take(HOST_CODE, name)
-            if not self.live:
+            if self.has_answered():
                 self._recorder.code(HOST_CODE, answer)
                 return answer[1]
         return LIVE
@@ -94,12 +96,24 @@ class Feed:
             self._stop_before = -1
             self._stop()
         if self.live:
-            return None
+            return self.given[0] if self.given else None
         if not self._is_next(code, name):
             self.differs(code)
         answer = self._answers[self._next][1]
         self._next += 1
         return answer
+
+    def has_answered(self) -> bool:
+        """Whether what was taken is an answer; after a fork's position only its own is one."""
+        if not self.live:
+            return True
+        had, self.given = bool(self.given), []
+        return had
+
+    def answer(self, code: int) -> Any:
+        """The recorded answer to a question; `LIVE` where the system is to be asked."""
+        found = self.take(code)
+        return found if self.has_answered() else LIVE
 
     def differs(self, code: int) -> None:
         """The replay has diverged, and ends here: the log cannot be meant by what is asked."""
@@ -200,7 +214,7 @@ class AnsweringClock(RecordingClock):
             return self._real() + (self._offset or 0)
         if not feed.live:
             answer = feed.take(self._code)
-            if not feed.live:
+            if feed.has_answered():
                 self._offset = answer - self._real()
                 self._value(answer)
                 self._line(self._code)

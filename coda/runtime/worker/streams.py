@@ -17,7 +17,7 @@ from typing import Any
 
 from coda.log import from_envelope, to_envelope
 from coda.runtime.worker.recorder import Recorder
-from coda.runtime.worker.standins import Shim
+from coda.runtime.worker.standins import LIVE, Shim
 
 INPUT_CODE = -15
 STREAMS = {"stdout": -1, "stderr": -2}
@@ -198,8 +198,8 @@ class RecordedInput(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Reads and records, or answers from the log."""
-        if self.answer is not None:
-            envelope = self.answer(INPUT_CODE)
+        envelope = LIVE if self.answer is None else self.answer(INPUT_CODE)
+        if envelope is not LIVE:
             data = from_envelope(envelope)
         else:
             self._recorder.drain()  # a prompt is seen before the wait
