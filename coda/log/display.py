@@ -36,10 +36,11 @@ _TOKENS: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _NAME: Final = r"(?:api[_\-]?key|_key|token|secret|passwo?r?d|passwd|pwd|credentials?)"
-# NAME = value, "name": "value", name='value', --name value: the value goes, the name stays.
+# NAME = value, "name": "value", name='value', --name value: the value goes, the name stays. However short it
+# is: as JSON and in the words of `repr`, which spell a newline behind it, the same text must be masked.
 _ASSIGNED: Final = re.compile(
     rf"""(?P<name>{_NAME}["']?\s{{0,8}}(?:=(?!=)|:(?!=))\s{{0,8}})
-         (?P<quote>["']?)(?P<value>[^\s"',;&)}}\]]{{4,}})""",
+         (?P<quote>(?:[(\[]?["'])?)(?P<value>(?![(\[{{])[^\s"',;&)}}\]]+)""",
     re.VERBOSE | re.IGNORECASE,
 )
 _HEADER: Final = re.compile(
@@ -53,6 +54,7 @@ _HINT: Final = re.compile(
     re.IGNORECASE,
 )
 _BASE64: Final = re.compile(r"(?<![A-Za-z0-9+/=_\-])[A-Za-z0-9+/_\-]{24,}={0,2}(?![A-Za-z0-9+/=_\-])")
+_OF_PAIRS: Final = (("dict", None), ("summary", "dict"))
 _SECRET_NAME: Final = re.compile(rf"{_NAME}\Z", re.IGNORECASE)
 # Values under a secret name that say nothing: types, counts and words of code.
 _HARMLESS: Final = re.compile(
@@ -105,6 +107,13 @@ def mask_data(data: Any, *, under: str = "") -> Any:
     if isinstance(data, dict):
         if data.get("$") in ("bytes", "bytearray", "str") and isinstance(data.get("v"), str):
             return {**data, "v": _mask_binary(data["v"])}
+        if (data.get("$"), data.get("t")) in _OF_PAIRS:
+            return {
+                key: [_mask_pair(pair) for pair in item] if key in ("v", "h") else mask_data(item)
+                for key, item in data.items()
+            }
+        if "$" in data:
+            return {key: mask_data(item, under=under) for key, item in data.items()}
         named = data.get("name")
         about = named if isinstance(named, str) else ""
         return {
@@ -112,8 +121,16 @@ def mask_data(data: Any, *, under: str = "") -> Any:
             for key, item in data.items()
         }
     if isinstance(data, list | tuple):
-        return [mask_data(item) for item in data]
+        return [mask_data(item, under=under) for item in data]
     return data
+
+
+def _mask_pair(pair: Any) -> Any:
+    """A key and its value, as envelopes have them where keys are not all texts."""
+    match pair:
+        case [str(name), value]:
+            return [mask(name), mask_data(value, under=name)]
+    return mask_data(pair)
 
 
 def _mask_binary(encoded: str) -> str:

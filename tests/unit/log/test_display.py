@@ -7,7 +7,7 @@ import base64
 import msgspec
 import pytest
 
-from coda.log import mask, mask_data, sanitise, to_envelope
+from coda.log import mask, mask_data, render, sanitise, to_envelope
 
 SECRETS = [
     "sk-proj-abcdefghijklmnop0123456789", "sk-ant-api03-AbCdEfGhIjKlMnOpQrSt-_xyz", "ghp_" + "a1" * 18,
@@ -42,6 +42,9 @@ def test_keys_in_base64_and_in_bytes_are_masked(secret: str) -> None:
     [
         ("password=hunter22", "password=***"),
         ("DB_PASSWORD='hunter22'", "DB_PASSWORD='***'"),
+        ("API_KEY=zzz", "API_KEY=***"),
+        ("{'token': ('zzz', 1)}", "{'token': ('***', 1)}"),
+        ("API_KEY=z\n", "API_KEY=***\n"),
         ('{"api_key": "abcd1234"}', '{"api_key": "***"}'),
         ("OPENAI_API_KEY=abcd1234 make", "OPENAI_API_KEY=*** make"),
         ("export GITHUB_TOKEN=abc123def", "export GITHUB_TOKEN=***"),
@@ -61,7 +64,7 @@ def test_assigned_secrets_lose_their_value_and_keep_their_name(text: str, shown:
         "for key in keys:", "token = None", "max_tokens=4096", "d.items(key=len)", "if password == given:",
         "sk-learn", "the secret of success", "TOKEN=${TOKEN}", "token: str", "password = getpass()",
         "https://example.org/a:b@c", "a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d6e7f8a9b0", "total tokens: 123",
-        "import secrets; secrets.token_hex(8)",
+        "import secrets; secrets.token_hex(8)", "token = (a + b)", "password = ''", 'keys["token"] = [1]',
         "4322b29fc10d806ec115a54411a29637c660fd527dd53297c8e11a7c257be17c",
         "SELECT * FROM very_long_table_name_with_many_words",
     ],
@@ -84,6 +87,20 @@ def test_data_is_masked_wherever_the_text_is() -> None:
     assert hidden["password"] == hidden["value"] == "***"
     assert hidden["n"] == 7
     assert data["password"] == "plain word"
+
+
+def test_one_text_is_masked_alike_in_data_and_in_words() -> None:
+    values = (
+        ("API_KEY=zzz", 2), {"password": "abc"}, {"password": "abc", 1: "x"}, {"password": ("abc", "zzz")},
+        {"secret": ["zzz"], "d": {"token": "abc"}}, "token=zzz\n", [b"API_KEY=zzz"],
+    )  # fmt: skip
+    for value in values:
+        for text in (
+            render(mask_data(to_envelope(value))),
+            msgspec.json.encode(mask_data(to_envelope(value))),
+        ):
+            assert "zzz" not in str(text)
+            assert "abc" not in str(text)
 
 
 @pytest.mark.parametrize(
