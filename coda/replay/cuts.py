@@ -9,13 +9,15 @@ from __future__ import annotations
 import importlib.util
 from typing import Final
 
-from coda.errors import LogError, MissingBlob, MissingEffect
+from coda.errors import Diverged, LogError, MissingBlob, MissingEffect
 from coda.log import FileRead, Trace
 from coda.replay.tape import BlockTape, is_discarded
-from coda.runtime import split_cells
+from coda.runtime import program_end, split_cells
 
 CUT_SHORT: Final = "cut short"
 """Outcome of a run whose log just ends, and of a fork that ends where its parent's log does."""
+_FAILED: Final = 125
+"""Exit status of a program whose worker failed."""
 _ENDS: Final = {"exited": "ended the worker", "error": "ran out of memory"}
 
 
@@ -52,6 +54,30 @@ def last_block(trace: Trace) -> int:
             except (MissingBlob, LogError, SyntaxError, UnicodeDecodeError):
                 return 0  # an archive
     return 0
+
+
+def compare_end(trace: Trace) -> Diverged | None:
+    """Compares the end of a program in the log with what its last block, which was replayed, makes of it.
+
+    None as well where that cannot be told: the log was cut, or the end was a failure of the recorder's own.
+    """
+    finished = trace.finished
+    block = trace.blocks[-1].finished if trace.blocks else None
+    if trace.started.kind != "exec" or finished is None or block is None or _is_cut(trace):
+        return None
+    outcome, code = program_end(block.outcome, block.code)
+    failed = (finished.outcome, finished.code) == ("killed", _FAILED)
+    if finished.outcome == outcome and (finished.code in (None, code) or failed):
+        return None
+    recorded = f"{finished.outcome} with exit status {finished.code}"
+    found = f"{outcome} with exit status {code}"
+    return Diverged(
+        f"diverged at event {finished.seq}: the log has the program's end as {recorded}; "
+        f"the replay ended {found}",
+        seq=finished.seq,
+        expected=recorded,
+        found=found,
+    )
 
 
 def _is_cut(trace: Trace) -> bool:

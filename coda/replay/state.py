@@ -10,7 +10,7 @@ import msgspec
 
 from coda.errors import Diverged, MissingEffect, SandboxError
 from coda.log import Position, Trace, open_trace, unit_covering
-from coda.replay.cuts import ending, ends_there
+from coda.replay.cuts import compare_end, ending, ends_there
 from coda.replay.elided import elided_place
 from coda.replay.reasons import Cause, cause_of, refuse_missing_libraries
 from coda.replay.session import LAYERS_OF_KERNEL, Session, counted
@@ -144,6 +144,8 @@ def replay(
             boundary.uncompared.append(f"values bound after the last effect before {to}")
         for tape in session.discarded:
             problem = _compare_discarded(session, tape, trust) or problem
+        if problem is None and position is None:
+            problem = compare_end(opened)
         cause = None
         if problem is not None:
             refuse_missing_libraries(opened, problem)

@@ -83,15 +83,21 @@ def run_both(program: Program, folder: Path, *, level: str = "values") -> Pair:
 
 
 def record(
-    source: str, folder: Path, *, level: str = "values", files: Mapping[str, str] = {}, stdin: str = ""
+    source: str,
+    folder: Path,
+    *,
+    level: str = "values",
+    files: Mapping[str, str] = {},
+    stdin: str = "",
+    status: int = 0,
 ) -> Path:
-    """Records a program that must end well; gives the trace."""
+    """Records a program that must end with a status; gives the trace."""
     program = Program("prog", source, files=files, stdin=stdin)
     work, trace = folder / "work", folder / "trace.jsonl"
     _lay_out(program, work)
     command = [sys.executable, "-m", "coda", "exec", "--quiet", "--force", "--record", level]
     ended = _run([*command, "-o", str(trace), "prog.py"], program, work)
-    assert ended.status == 0, ended.err
+    assert ended.status == status, ended.err
     return trace
 
 
