@@ -136,6 +136,8 @@ class ForkAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """As in the event `run.finished`: `ok`, `error`, `exited`, `frontier` and so on."""
     frontier: str | None
     """Why it could not go on, when it stopped at its frontier."""
+    ended: str | None
+    """Why it was ended from outside, as by `--timeout`."""
     assumed: int
     """Recorded answers that were used though they may not hold."""
     changes: tuple[dict[str, Any], ...]
@@ -153,6 +155,7 @@ class ForkAnswer(msgspec.Struct, frozen=True, kw_only=True):
             position=made.position,
             outcome=made.outcome,
             frontier=made.frontier,
+            ended=made.ended,
             assumed=made.assumed,
             changes=tuple(dict(change) for change in made.changes),
             identical=not made.changes and made.diff.equal,

@@ -21,6 +21,7 @@ from coda.cli.options import (
     trace_argument,
     trust_option,
 )
+from coda.cli.progress import Progress
 from coda.cli.render import Printer, Styled
 from coda.cli.settings import config, setting_option
 from coda.errors import UsageError
@@ -46,6 +47,12 @@ _UP_TO = ", up to where its log ends"
 @click.option(
     "--assume-recorded", is_flag=True, help="Use recorded answers also where they may not hold any more."
 )
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="End what runs live after so many seconds.",
+)
 @trust_option
 @click.option("--best-effort", is_flag=True, help="Also replay a run that was only observed (in-process).")
 @output_option
@@ -60,6 +67,7 @@ def command(
     new: bool,
     result: str | None,
     assume_recorded: bool,
+    timeout: float | None,
     trust: bool,
     best_effort: bool,
     output: str | None,
@@ -72,24 +80,28 @@ def command(
 
     The fork is a trace of its own, which names its parent; the difference is printed. Recorded answers
     are given as long as they hold; where none does, the fork stops at its frontier and says why. Without a
-    change it confirms that the run goes the same way again. Exit status: 0, or 3 when the replay diverged.
+    change it confirms that the run goes the same way again. What never ends by itself is ended by --timeout
+    or Ctrl-C; its trace is whole. Exit status: 0, or 3 when the replay diverged.
     """
     opened = open_trace(trace)
     options: dict[str, Any] = {} if result is None else {"result": _result(result)}
-    made = fork(
-        opened,
-        opened.position(at),
-        sets=[_assignment(text) for text in sets],
-        new=new,
-        out=output,
-        force=force,
-        assume_recorded=assume_recorded,
-        trust=trust,
-        best_effort=best_effort,
-        runs=config().runs,
-        command=shlex.join(["coda", *sys.argv[1:]]),
-        **options,
-    )
+    with Progress() as progress:
+        made = fork(
+            opened,
+            opened.position(at),
+            sets=[_assignment(text) for text in sets],
+            new=new,
+            out=output,
+            force=force,
+            assume_recorded=assume_recorded,
+            trust=trust,
+            best_effort=best_effort,
+            runs=config().runs,
+            command=shlex.join(["coda", *sys.argv[1:]]),
+            timeout_s=timeout,
+            on_progress=progress.show,
+            **options,
+        )
     printer = Printer(color=color, show_secrets=show_secrets)
     if as_json:
         printer.json("fork", ForkAnswer.of(made))
@@ -129,6 +141,8 @@ def _print(printer: Printer, made: ForkResult) -> None:
         printer.line(line)
     if made.frontier is not None:
         printer.line(Styled(f"stopped at the frontier: {made.frontier}", "yellow"))
+    if made.ended is not None:
+        printer.line(Styled(f"interrupted: {made.ended}", "yellow"))
     if made.assumed:
         printer.line(f"{made.assumed} recorded answers were assumed to hold")
     relative = os.path.relpath(made.path)

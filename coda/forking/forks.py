@@ -12,6 +12,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ from coda.forking.onward import (
 )
 from coda.forking.opened import open_files
 from coda.forking.pool import Pool, answered
+from coda.forking.watching import Ended, Watching
 from coda.log import (
     BlockFinished,
     BlockStarted,
@@ -99,6 +101,8 @@ class ForkResult(NamedTuple):
     """Recorded answers that were used though they may not hold."""
     changes: tuple[dict[str, Any], ...]
     diff: Diff
+    ended: str | None = None
+    """Why it was ended from outside: its time was over, or it was cancelled."""
 
 
 def fork(
@@ -115,6 +119,9 @@ def fork(
     best_effort: bool = False,
     command: str = "",
     runs: str | os.PathLike[str] | None = None,
+    timeout_s: float | None = None,
+    cancelled: Callable[[], bool] = bool,
+    on_progress: Callable[[float, int], None] | None = None,
 ) -> ForkResult:
     """Goes back to a position, changes what is asked, and runs on to the end of the recorded blocks.
 
@@ -131,6 +138,9 @@ def fork(
         best_effort: also fork what was only observed.
         command: how the fork was asked for; kept in the trace.
         runs: the run directory; None: that of the current folder.
+        timeout_s: how long what runs live may take; then it is ended. None: as long as it takes.
+        cancelled: asked again and again while it runs live; True ends it. From another thread.
+        on_progress: told of the seconds that it has run live, and of its events. From another thread.
 
     Raises:
         UsageError: no such position, or what is there has no answer, or cannot have that one.
@@ -145,7 +155,10 @@ def fork(
         where = counted(opened, where, trust=trust, best_effort=best_effort)
         session.run_to(where, onward=not sets and result is UNSET)
         changes = _apply(session, sets, result, new=new)
-        run = _Fork(session, where, changes, out=out, runs=runs, force=force, command=command)
+        watch = partial(
+            Watching, session.engine, timeout_s=timeout_s, cancelled=cancelled, on_progress=on_progress
+        )
+        run = _Fork(session, where, changes, out=out, runs=runs, force=force, command=command, watch=watch)
         try:
             outcome, frontier = run.go(answer, assume_recorded)
         finally:
@@ -159,6 +172,7 @@ def fork(
         assumed=run.assumed,
         changes=changes,
         diff=diff(opened, made),
+        ended=run.watching.reason,
     )
 
 
@@ -208,6 +222,7 @@ class _Fork:
         runs: str | os.PathLike[str] | None,
         force: bool,
         command: str,
+        watch: Callable[[Callable[[], int]], Watching],
     ) -> None:
         self.session = session
         self.parent = session.trace
@@ -218,6 +233,7 @@ class _Fork:
         self.writer.append(
             ForkApplied(parent=self.parent.run, position=position.text, changes=changes, command=command)
         )
+        self.watching = watch(lambda: self.writer.next_seq)
         self.rest = list(whole_run(self.parent, start=self.first_seq))
         self.tools = session.tools
         self.effects = {name: tool.effect for name, tool in self.tools.items()}
@@ -274,15 +290,29 @@ class _Fork:
             return self._confirm()
         self._arrange(answer, assume)
         try:
-            outcome, text, code = self._run_on(answer.given)
+            with self.watching:
+                outcome, text, code = self._run_on(answer.given)
         except Frontier as frontier:
-            self.session.engine.kill()
-            self.assumed = self.boundary.assumed
-            self.writer.append(RunFinished(outcome="frontier", text=str(frontier)))
-            return "frontier", str(frontier)
+            return self._end_here("frontier", str(frontier)), str(frontier)
+        except Ended as ended:
+            return self._end_here("interrupted", str(ended)), None
+        except KeyboardInterrupt:
+            self._end_here("interrupted", "Ctrl-C")
+            raise
+        except (EOFError, OSError):
+            if self.watching.reason is None:
+                raise
+            return self._end_here("interrupted", self.watching.reason), None
         self.assumed += self.boundary.assumed
         self.writer.append(RunFinished(outcome=outcome, text=text, code=code))
         return outcome, None
+
+    def _end_here(self, outcome: str, text: str) -> str:
+        """Ends the worker where it stands; gives the outcome."""
+        self.session.engine.kill()
+        self.assumed += self.boundary.assumed
+        self.writer.append(RunFinished(outcome=outcome, text=text))
+        return outcome
 
     def _confirm(self) -> tuple[str, str | None]:
         """Nothing was changed: every recorded answer still holds, so the rest is replayed and compared."""
@@ -392,6 +422,7 @@ class _Fork:
                 self.boundary, live_at=self._wall_ns(), given=given, limits=self._limits(), block=number
             )
             done = _done(heard)
+            self.watching.check()
             self._finish(session.block.started.block, done)
             for record in rest:  # the parent's own way through this block
                 if isinstance(record, BlockFinished):
@@ -472,6 +503,7 @@ class _Fork:
                 last=is_program and recorded.block == session.last_block,
             )
             done = _done(session.engine.run(run, self.boundary, limits=self._limits()))
+            self.watching.check()
         self._finish(recorded.block, done)
         return done
 

@@ -83,4 +83,7 @@ def compare_end(trace: Trace) -> Diverged | None:
 def _is_cut(trace: Trace) -> bool:
     """Whether a log may end inside a block."""
     finished = trace.finished
-    return finished is None or finished.outcome in ("frontier", CUT_SHORT)
+    if finished is None or finished.outcome in ("frontier", CUT_SHORT):
+        return True
+    ended_within = bool(trace.blocks) and trace.blocks[-1].finished is None
+    return trace.parent is not None and finished.outcome == "interrupted" and ended_within

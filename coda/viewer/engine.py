@@ -112,14 +112,20 @@ def _as_mapping(value: Any) -> Mapping[str, Any]:
     return {name: getattr(value, name, None) for name in ("type", "repr", "truncated", "exact")}
 
 
-def fork_with(fork: Callable[..., Any], trace: Trace, seq: int, change: tuple[str, str] | None) -> Forked:
+def fork_with(
+    fork: Callable[..., Any],
+    trace: Trace,
+    seq: int,
+    change: tuple[str, str] | None,
+    cancelled: Callable[[], bool] = bool,
+) -> Forked:
     """Forks just before an event, with one name changed or nothing."""
     words = f"{change[0]} = {change[1]}" if change else "no change"
     command = f"coda fork {trace.path.name} --at {seq}" + (
         f" --set {change[0]}={change[1]}" if change else ""
     )
     try:
-        result = fork(trace, str(seq), sets=(change,) if change else (), command=command)
+        result = fork(trace, str(seq), sets=(change,) if change else (), command=command, cancelled=cancelled)
     except CodaError as error:
         return Forked(str(seq), words, None, "", (), sentence(error))
     summary = tuple(str(line) for line in result.diff.summary())

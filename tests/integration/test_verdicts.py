@@ -164,16 +164,21 @@ def test_events_come_in_their_own_time(recorded: Path) -> None:
     assert slept == []
 
 
+def other_end(fields: Row) -> Change:
+    """The log has another end of the run."""
+
+    def change(rows: list[Row]) -> None:
+        next(row for row in rows if row["type"] == "run.finished").update(fields)
+
+    return change
+
+
 def test_how_the_program_ended_is_compared_too(tmp_path: Path) -> None:
     source = 'import subprocess, sys\nsubprocess.run(["true"])\nsys.exit(2)\n'
     trace = record(source, tmp_path, status=2)
     assert replay(trace).faithful
-    for change in ({"code": 0}, {"code": 0, "outcome": "ok"}, {"outcome": "ok"}):
-
-        def other_end(rows: list[Row], change: dict[str, object] = change) -> None:
-            next(row for row in rows if row["type"] == "run.finished").update(change)
-
-        found = replay(doctored(trace, tmp_path / "changed.jsonl", other_end)).diverged
+    for fields in ({"code": 0}, {"code": 0, "outcome": "ok"}, {"outcome": "ok"}):
+        found = replay(doctored(trace, tmp_path / "changed.jsonl", other_end(dict(fields)))).diverged
         assert found is not None
         assert "the replay ended error with exit status 2" in found.message
 

@@ -10,11 +10,16 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from coda.errors import ForkError
 from coda.forking import fork
+from coda.log import Trace
 from coda.replay import state_at
 from coda.viewer.screens import DifferenceScreen
 from coda.viewer.widgets import TextPane
@@ -107,6 +112,25 @@ async def test_a_fork_ends_in_the_difference_and_opens(recorded: Path, view: Ope
         assert "forked at" in viewer.cursor()
         await viewer.press("escape")
         assert viewer.screen.session.trace.path == recorded
+
+
+async def test_escape_ends_a_fork_that_is_being_made(recorded: Path, view: Open) -> None:
+    ended = threading.Event()
+
+    def fork_for_ever(_trace: Trace, _position: str, *, cancelled: Callable[[], bool], **_: Any) -> Any:
+        while not cancelled():
+            ended.wait(0.001)
+        ended.set()
+        raise ForkError("it was cancelled")
+
+    async with view(recorded, fork=fork_for_ever) as viewer:
+        await viewer.press("f")
+        await viewer.type("threshold = 9")
+        await viewer.pilot.press("enter")
+        assert "Esc cancels" in viewer.status()
+        await viewer.pilot.press("escape")
+        assert viewer.status() == "the fork was cancelled"
+        assert ended.wait(10)
 
 
 async def test_a_wrong_change_is_told(recorded: Path, view: Open) -> None:

@@ -183,11 +183,21 @@ class CommandScreen(Screen[None]):
         except ValueError as error:
             self._prompt.say(str(error), failed=True)
             return
-        self._prompt.say(f"forking at {self.seq} …")
+        self._prompt.say(f"forking at {self.seq} …  Esc cancels")
         fork, seq, path = self.floors.fork, self.seq, self.session.trace.path
         self._threads["fork"].submit(
-            lambda cancelled: self._post(ForkEnded(fork_with(fork, open_trace(path), seq, change)), cancelled)
+            lambda cancelled: self._post(
+                ForkEnded(fork_with(fork, open_trace(path), seq, change, cancelled)), cancelled
+            )
         )
+
+    def _cancel_fork(self) -> bool:
+        """Ends a fork that is being made; False when there is none."""
+        if self._threads["fork"].idle:
+            return False
+        self._threads["fork"].cancel()
+        self._prompt.say("the fork was cancelled")
+        return True
 
     def on_fork_ended(self, message: ForkEnded) -> None:
         """The fork is there: shows the difference."""

@@ -49,7 +49,7 @@ KEYS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("f", "fork here, with a name changed, and see the difference"),
             ("?", "this page"),
-            ("Esc", "back"),
+            ("Esc", "cancel a fork that is being made; back"),
             ("q", "quit"),
         ),
     ),

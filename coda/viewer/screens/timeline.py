@@ -370,7 +370,9 @@ class TimelineScreen(LookupScreen):
         self.app.push_screen(HelpScreen())
 
     def action_back(self) -> None:
-        """Clears the search; in a fork opened from a run, goes back to that run."""
+        """Cancels a fork that is being made; clears the search; leaves a fork opened from a run."""
+        if self._cancel_fork():
+            return
         if self.answer is not None:
             self.answer = None
             self._show_hits()
