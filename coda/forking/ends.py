@@ -50,7 +50,8 @@ class FileChange(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     kind: str
-    """`changed`, `only in a` or `only in b` (written or deleted by that run alone)."""
+    """`changed`, `only in a` or `only in b` (deleted by the other; or written or deleted by that run
+    alone)."""
     a: str | None = None
     """Digest of the content; None when it was deleted, not kept or not touched."""
     b: str | None = None
@@ -83,9 +84,9 @@ def ends_of(trace: Trace) -> Ends:
                 ctx.pop(record.name, None)
             case FileWrote() as record:
                 files[record.path] = (record.digest, record.size)
-            case FileDeleted() as record:
+            case FileDeleted(error=None) as record:
                 files[record.path] = _GONE
-            case FileRenamed() as record:
+            case FileRenamed(error=None) as record:
                 files[record.to] = files.get(record.path, (None, 0))
                 files[record.path] = _GONE
             case ExceptionRaised() as record:
@@ -108,10 +109,17 @@ def compare_files(a: Trace, b: Trace, a_ends: Ends, b_ends: Ends) -> Iterator[Fi
         left, right = a_ends.files.get(path), b_ends.files.get(path)
         if left == right:
             continue
-        kind = "only in b" if left is None else "only in a" if right is None else "changed"
+        kind = _kind(left, right)
         left_digest, right_digest = (left or _GONE)[0], (right or _GONE)[0]
         text = _text_change(a, b, left_digest, right_digest) if kind == "changed" else ()
         yield FileChange(path=path, kind=kind, a=left_digest, b=right_digest, text=text)
+
+
+def _kind(left: tuple[str | None, int] | None, right: tuple[str | None, int] | None) -> str:
+    """Who alone has a file, or alone changed it, when the other did nothing to it."""
+    if left is None or right is None:
+        return "only in b" if left is None else "only in a"
+    return "only in b" if left == _GONE else "only in a" if right == _GONE else "changed"
 
 
 def _text_change(a: Trace, b: Trace, left: str | None, right: str | None) -> tuple[str, ...]:

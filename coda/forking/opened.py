@@ -46,12 +46,12 @@ def open_files(trace: Trace, before: int, effects: Mapping[str, str]) -> dict[st
         if not isinstance(record, Event) or record.seq >= before:
             continue
         match record:
-            case FileOpened():
+            case FileOpened(error=None):
                 change(record.resolved or record.path, record.seq, record.before)
-            case FileRenamed():
+            case FileRenamed(error=None):
                 opened.pop(record.path, None)
                 change(record.to, record.seq, record.before)
-            case FileWrote() | FileDeleted():
+            case FileWrote() | FileDeleted(error=None):
                 opened.pop(record.path, None)
             case BlockFinished() | ProcessStarted() | ProcessFinished():
                 opened.clear()

@@ -55,12 +55,12 @@ FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "ctx.deleted": (("name",), ()),
     "ctx.mutated": (("name",), ("value",)),
     "effect": (("name",), ("value",)),
-    "file.opened": (("path", "mode"), ()),
+    "file.opened": (("path", "mode"), ("error",)),
     "file.read": (("path", "via"), ("digest", "size", "error")),
     "file.wrote": (("path", "by"), ("digest", "size", "mode")),
-    "file.deleted": (("path", "by"), ()),
-    "file.renamed": (("path", "to"), ()),
-    "file.made": (("path", "by"), ()),
+    "file.deleted": (("path", "by"), ("error",)),
+    "file.renamed": (("path", "to"), ("error",)),
+    "file.made": (("path", "by"), ("error",)),
     "file.listed": (("path", "via"), ()),
     "file.changed": (("path", "by"), ("digest", "size")),
     "process.started": (("argv", "shell", "cwd", "stdin"), ()),
@@ -80,7 +80,7 @@ FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 SKIPPED = frozenset(
     {
         "fork.applied", "note", "run.resumed", "gc", "loop.woke", "thread.switched", "thread.preempted",
-        "process.io",
+        "process.io", "file.failed",
     }
 )  # fmt: skip
 _META = ("type", "seq", "t", "n", "file", "line", "function", "cause")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         UNKEPT,
         FileChanged,
         FileDeleted,
+        FileFailed,
         FileListed,
         FileMade,
         FileOpened,
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
         UserMessage,
         tag_of,
     )
+    from coda.log.failures import settled, with_failures
     from coda.log.files import Torn
     from coda.log.keys import FoundKey, Key, find_key, key_path
     from coda.log.kinds import event_types
@@ -123,8 +125,10 @@ _HOMES = {
     "BlockInfo": "reader", "BlockStarted": "events", "CODES": "records", "CtxDeleted": "events",
     "CtxMutated": "events", "CtxSet": "events", "Damage": "check", "Effect": "events", "Elided": "events",
     "Event": "records", "ExceptionRaised": "events", "FileChanged": "effects", "FileDeleted": "effects",
-    "FileListed": "effects", "FileMade": "effects", "FileOpened": "effects", "FileRead": "effects",
+    "FileFailed": "effects", "FileListed": "effects", "FileMade": "effects", "FileOpened": "effects",
+    "FileRead": "effects",
     "FileRenamed": "effects", "FileWrote": "effects", "ForkApplied": "events", "Group": "sites",
+    "settled": "failures", "with_failures": "failures",
     "Header": "records", "Import": "events", "LimitHit": "events", "Lines": "events",
     "LlmRequested": "events", "LlmResponded": "events", "Located": "records", "LoopWoke": "events",
     "NetConnected": "effects", "NetOpened": "effects",
@@ -183,6 +187,7 @@ __all__ = [
     "ExceptionRaised",
     "FileChanged",
     "FileDeleted",
+    "FileFailed",
     "FileListed",
     "FileMade",
     "FileOpened",
@@ -282,6 +287,7 @@ __all__ = [
     "run_directory",
     "run_info",
     "sanitise",
+    "settled",
     "source_lines",
     "source_text",
     "summarise",
@@ -291,6 +297,7 @@ __all__ = [
     "type_name",
     "unit_covering",
     "unit_from",
+    "with_failures",
 ]
 
 

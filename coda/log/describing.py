@@ -13,6 +13,7 @@ from typing import Any, Final
 from coda.log.effects import (
     FileChanged,
     FileDeleted,
+    FileFailed,
     FileListed,
     FileMade,
     FileOpened,
@@ -139,6 +140,10 @@ def _wrote(record: FileWrote, _: int) -> str:
     return f"{record.path}: {record.size} bytes{new}" + _by(record.by)
 
 
+def _failed(error: str | None) -> str:
+    return "" if error is None else f", failed: {error}"
+
+
 def _by(who: str) -> str:
     return "" if who == "agent" else f", by {who}"
 
@@ -193,12 +198,13 @@ _TELLERS: Final[dict[type, Callable[[Any, int], str]]] = {
     CtxSet: lambda record, width: f"ctx.{record.name} = {render(record.value, width=width)}",
     CtxDeleted: lambda record, _: f"del ctx.{record.name}",
     CtxMutated: lambda record, width: f"ctx.{record.name} is now {render(record.value, width=width)}",
-    FileOpened: lambda record, _: f"{record.path} ({record.mode})",
+    FileOpened: lambda record, _: f"{record.path} ({record.mode})" + _failed(record.error),
     FileRead: _read,
     FileWrote: _wrote,
-    FileRenamed: lambda record, _: f"{record.path} to {record.to}",
-    FileDeleted: lambda record, _: record.path + _by(record.by),
-    FileMade: lambda record, _: f"folder {record.path}" + _by(record.by),
+    FileRenamed: lambda record, _: f"{record.path} to {record.to}" + _failed(record.error),
+    FileDeleted: lambda record, _: record.path + _by(record.by) + _failed(record.error),
+    FileMade: lambda record, _: f"folder {record.path}" + _by(record.by) + _failed(record.error),
+    FileFailed: lambda record, _: f"{record.path}: {record.error}",
     FileListed: lambda record, _: f"{record.path}, by {record.via}",
     FileChanged: lambda record, _: f"{record.path}: {record.size} bytes now, by {record.by}",
     ProcessSignaled: lambda record, width: _signaled(record),

@@ -29,6 +29,8 @@ class FileOpened(Located, tag="file.opened", frozen=True, kw_only=True):
     """Where it led, as `path` says it, when the file or a folder above it is a symbolic link."""
     before: str | None = None
     """Blob of what it held; null when it was not there, or its content is not kept."""
+    error: str | None = None
+    """Type of the exception when it failed; not stored: a reader has it from the `file.failed` behind it."""
 
 
 class FileRead(Located, tag="file.read", frozen=True, kw_only=True):
@@ -80,6 +82,8 @@ class FileDeleted(Located, tag="file.deleted", frozen=True, kw_only=True):
     """Blob of what it held; null when that was not kept, or it was a directory."""
     by: str = "agent"
     """As in `file.wrote`."""
+    error: str | None = None
+    """As in `file.opened`."""
 
 
 class FileRenamed(Located, tag="file.renamed", frozen=True, kw_only=True):
@@ -91,6 +95,8 @@ class FileRenamed(Located, tag="file.renamed", frozen=True, kw_only=True):
     """The new name, likewise."""
     before: str | None = None
     """Blob of what the new name held; null when nothing was there, or its content is not kept."""
+    error: str | None = None
+    """As in `file.opened`."""
 
 
 class FileMade(Located, tag="file.made", frozen=True, kw_only=True):
@@ -100,6 +106,19 @@ class FileMade(Located, tag="file.made", frozen=True, kw_only=True):
     """As in `file.opened`."""
     by: str = "agent"
     """As in `file.wrote`."""
+    error: str | None = None
+    """As in `file.opened`."""
+
+
+class FileFailed(Located, tag="file.failed", frozen=True, kw_only=True):
+    """The act before, whose seq is `cause`, failed: nothing was opened, deleted, renamed or made."""
+
+    path: str
+    """Of the act."""
+    error: str
+    """Type of the exception."""
+    errno: int | None = None
+    """Number of the system's error."""
 
 
 class FileListed(Located, tag="file.listed", frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ import msgspec
 from coda.log.effects import (
     FileChanged,
     FileDeleted,
+    FileFailed,
     FileListed,
     FileMade,
     FileOpened,
@@ -499,7 +500,7 @@ RECORD_TYPES: tuple[type[Record], ...] = (
     Header, Seal, RunStarted, RunResumed, RunFinished, SandboxStarted, ToolDeclared, UserMessage,
     TurnStarted, TurnFinished, LlmRequested, LlmResponded, BlockStarted, BlockFinished, Lines, Elided,
     ToolCalled, ToolReturned, CtxSet, CtxDeleted, CtxMutated, Effect, FileOpened, FileRead, FileWrote,
-    FileDeleted, FileRenamed, FileMade, FileListed, FileChanged, ProcessStarted, ProcessIo,
+    FileDeleted, FileRenamed, FileMade, FileFailed, FileListed, FileChanged, ProcessStarted, ProcessIo,
     ProcessFinished, ProcessSignaled, NetConnected, NetOpened, NetSent, NetReceived, Import, Output,
     ExceptionRaised, Signal, LoopWoke, ThreadStarted, ThreadFinished, LimitHit, ForkApplied, Note,
 )  # fmt: skip

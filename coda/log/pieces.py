@@ -11,7 +11,9 @@ from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from coda.log.codec import decode, type_of
+from coda.log.effects import FileFailed
 from coda.log.events import Lines, Unknown
+from coda.log.failures import ACTS, FAILED, is_act, settle
 from coda.log.records import Record
 from coda.log.units import Units
 
@@ -44,11 +46,31 @@ class Piece(NamedTuple):
         Raises:
             LogError: the trace is damaged.
         """
+        if types is not None and not any(kind in types for kind in ACTS):
+            yield from self._read(types, offset)
+            return
+        held: Placed | None = None
+        for placed in self._read(types, offset):
+            if held is not None:
+                yield held._replace(record=settle(held.record, placed.record))
+                held = None
+            if is_act(placed.record):
+                held = placed
+            elif types is None or not isinstance(placed.record, FileFailed) or FAILED in types:
+                yield placed
+        if held is not None:
+            yield held
+
+    def _read(self, types: Container[str] | None, offset: int) -> Iterator[Placed]:
+        """The records of these types, and those that tell that an act just before them failed."""
         stop = self.stop
+        act = False
         for at, raw in self.trace.file.lines(offset):
             kind = type_of(raw, at)
-            if types is not None and kind not in types:
+            if types is not None and kind not in types and not (act and kind == FAILED):
+                act = False
                 continue
+            act = kind in ACTS
             record = decode(raw, at, kind)
             if stop is not None and getattr(record, "seq", -1) + getattr(record, "n", 1) > stop:
                 if isinstance(record, Lines) and record.seq <= stop:

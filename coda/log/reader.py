@@ -29,6 +29,7 @@ from coda.log.events import (
     TurnStarted,
     Unknown,
 )
+from coda.log.failures import FAILED, settled, with_failures
 from coda.log.files import LogFile, Torn
 from coda.log.framing import frames_at
 from coda.log.pieces import Piece, Placed
@@ -241,7 +242,19 @@ class Trace:
             return
         # In the middle of an `elided` record is as good as at its start: it is one event.
         start = self._record_start(start)
-        types = None if types is None else frozenset(types)
+        wanted = None if types is None else frozenset(types)
+        read = with_failures(wanted)
+        events = self._events(start, stop, read)
+        if wanted is not None and read == wanted:
+            yield from events
+            return
+
+        def behind() -> TraceEvent | None:
+            return None if stop is None else next(self._events(stop, stop + 1, frozenset({FAILED})), None)
+
+        yield from settled(events, wanted, behind=behind)
+
+    def _events(self, start: int, stop: int | None, types: frozenset[str] | None) -> Iterator[TraceEvent]:
         walker: Walker | None = None
         # From the event before: what was bound after it became known by the first one.
         for trace, begin, end in self.pieces(max(start - 1, 0), stop):
@@ -294,7 +307,12 @@ class Trace:
             start: first event.
             types: only these types.
         """
-        types = None if types is None else frozenset(types)
+        wanted = None if types is None else frozenset(types)
+        yield from settled(self._follow(poll_s, stop, start, with_failures(wanted)), wanted)
+
+    def _follow(
+        self, poll_s: float, stop: Callable[[], bool], start: int, types: frozenset[str] | None
+    ) -> Iterator[TraceEvent]:
         if start < self.first_seq:
             yield from self.events(start, self.first_seq, types=types)
         start = max(start, self.first_seq)

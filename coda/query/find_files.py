@@ -104,13 +104,22 @@ def words_of(record: object) -> list[str]:
 
 
 def find_deletes(scan: Scan) -> Iterator[Hit]:
-    """Gives one hit for each file or empty directory that went away."""
+    """Gives one hit for each file or empty directory that went away; failed attempts only when asked for."""
     match = scan.path_test()
     for event in scan.events(scan.first):
         if scan.past(event.seq):
             return
-        if isinstance(event.record, FileDeleted) and match(event.record.path):
-            yield scan.hit(event, event.record.path, f"by {event.record.by}")
+        record = event.record
+        if isinstance(record, FileDeleted) and match(record.path) and _counts(scan, record.error, "delete"):
+            yield scan.hit(event, record.path, record.error or f"by {record.by}")
+
+
+def _counts(scan: Scan, error: str | None, verb: str) -> bool:
+    """Whether an act is a hit: a failed one only when `error` is asked for."""
+    if error is not None and "error" not in scan.asked:
+        scan.note(f"failed attempt to {verb}; `where error != null` lists them")
+        return False
+    return True
 
 
 def find_writes(scan: Scan) -> Iterator[Hit]:
@@ -132,28 +141,38 @@ class _Writes:
             record = event.record
             if isinstance(record, FileOpened):
                 if self.match(record.path, record.given, record.resolved):
-                    changed = record.resolved or record.path
-                    self.settled.discard(changed)
-                    hit = self.scan.hit(
-                        event, record.path, f"open {record.mode}".rstrip(), opened=event.seq, via="open"
-                    )
-                    self.pending.open(changed, hit)
+                    self.opened(event, record)
             elif isinstance(record, FileWrote):
                 self.wrote(event, record)
             elif isinstance(record, FileRenamed):
-                # What is found there later is what the rename put there.
-                self.settled.add(record.to)
-                if self.match(record.to):
-                    hit = self.scan.hit(
-                        event, record.to, f"renamed from {record.path}", opened=None, via="rename"
-                    )
-                    self.pending.put(hit)
+                self.renamed(event, record)
             elif isinstance(record, BlockFinished):
                 # A block's writes are noticed at its end at the latest.
                 self.pending.give_up()
             yield from self.pending.take()
         self.pending.give_up()
         yield from self.pending.take()
+
+    def opened(self, event: TraceEvent, record: FileOpened) -> None:
+        """Begins the hit of an open, whose content is noticed later; of a failed one there is none."""
+        detail = record.error or f"open {record.mode}".rstrip()
+        changed = record.resolved or record.path
+        if not _counts(self.scan, record.error, "write"):
+            return
+        hit = self.scan.hit(event, record.path, detail, opened=event.seq, via="open")
+        if record.error is not None:
+            self.pending.put(hit)
+            return
+        self.settled.discard(changed)
+        self.pending.open(changed, hit)
+
+    def renamed(self, event: TraceEvent, record: FileRenamed) -> None:
+        """Takes what a rename put somewhere for written."""
+        if record.error is None:
+            self.settled.add(record.to)  # what is found there later is what the rename put there
+        if self.match(record.to) and _counts(self.scan, record.error, "write"):
+            detail = record.error or f"renamed from {record.path}"
+            self.pending.put(self.scan.hit(event, record.to, detail, opened=None, via="rename"))
 
     def wrote(self, event: TraceEvent, record: FileWrote) -> None:
         """Completes the open of the same path, or stands alone when a tool or process wrote."""

@@ -25,7 +25,9 @@ from coda.log import (
     TurnFinished,
     TurnStarted,
     UnitInfo,
+    settled,
     unit_covering,
+    with_failures,
 )
 from coda.query.walk import unit_from
 
@@ -67,7 +69,8 @@ class Skimmer:
         self, trace: Trace, types: frozenset[str], literal: bytes, remember: Callable[[TraceEvent], None]
     ) -> None:
         self.trace = trace
-        self.types = types
+        self.wanted = types
+        self.types = with_failures(types) or types
         self.literal = literal
         self.remember = remember
         self.block: int | None = None
@@ -76,6 +79,9 @@ class Skimmer:
 
     def events(self) -> Iterator[TraceEvent]:
         """Gives the events, in order."""
+        return settled(self._all(), self.wanted)
+
+    def _all(self) -> Iterator[TraceEvent]:
         for piece in self.trace.pieces():
             yield from self._piece(piece.trace, piece.stop)
 

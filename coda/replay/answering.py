@@ -17,7 +17,10 @@ from coda.log import (
     Elided,
     Event,
     FileChanged,
+    FileFailed,
+    FileOpened,
     FileRead,
+    FileRenamed,
     FileWrote,
     ForkApplied,
     Import,
@@ -46,7 +49,7 @@ from coda.replay.schedule import Schedule
 from coda.replay.tape import BlockTape, call_broken_off, interruption_of, is_workers
 from coda.runtime import HOLD, Answer, Observe, Request, Stream, why_opaque
 
-_IGNORED = (LimitHit, Output, ProcessIo)
+_IGNORED = (FileFailed, LimitHit, Output, ProcessIo)
 _UNCOMPARED = frozenset(
     (
         "file", "line", "function", "given", "resolved", "content", "same", "special", "quiet", "size",
@@ -231,16 +234,21 @@ class Answering:
                 f"event {record.seq} connects to {data.get('address')}: a replay cannot answer it",
                 seq=record.seq,
             )
-        if kind == "file.opened":
-            path = str(data.get("resolved") or data["path"])
-            self._written.add(path)
-            if "w" in str(data.get("mode")):
-                self.copy.overwritten(path)
-        if kind == "file.renamed":
-            self.copy.renamed(str(data["path"]), str(data["to"]))
-            if data["path"] in self._written:
-                self._written.add(str(data["to"]))
+        if isinstance(record, FileOpened | FileRenamed) and record.error is None:
+            self._change(record, data)
         return Answer(True)
+
+    def _change(self, act: FileOpened | FileRenamed, data: dict[str, Any]) -> None:
+        """The worker is about to open or rename a file of the copy."""
+        path = str(data.get("resolved") or data["path"])
+        if isinstance(act, FileRenamed):
+            self.copy.renamed(act.path, act.to)
+            if act.path in self._written:
+                self._written.add(act.to)
+            return
+        self._written.add(path)
+        if "w" in act.mode:
+            self.copy.overwritten(path)
 
     # --- the tape ------------------------------------------------------------------------------
 

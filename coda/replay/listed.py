@@ -79,7 +79,8 @@ def _told(trace: Trace) -> set[str]:
     """Paths that came or went during the run: whether they are there now follows from the log."""
     told: set[str] = set()
     for placed in trace.records(own=False, types=_TOLD):
-        told.update(str(getattr(placed.record, name, "")) for name in ("path", "to"))
+        if getattr(placed.record, "error", None) is None:
+            told.update(str(getattr(placed.record, name, "")) for name in ("path", "to"))
     return told
 
 

@@ -105,6 +105,8 @@ class PrivateCopy:
         kinds = {"file.read", "file.opened", "file.wrote", "file.deleted", "file.renamed", "import"}
         for placed in trace.records(own=False, types=kinds):
             record = placed.record
+            if isinstance(record, FileDeleted | FileRenamed) and record.error is not None:
+                continue
             if isinstance(record, FileRenamed):
                 source = origin.get(record.path, record.path)
                 if (replaced := origin.get(record.to, record.to)) is not None and replaced not in late:
@@ -233,6 +235,8 @@ class PrivateCopy:
 
     def perform(self, record: Event) -> None:
         """Does to the copy what a block did that is not run."""
+        if getattr(record, "error", None) is not None:
+            return
         if isinstance(record, FileRenamed):
             self.renamed(record.path, record.to)
             old, new = self._place(record.path), self._place(record.to)

@@ -22,6 +22,7 @@ from coda.log import (
     Elided,
     Event,
     FileDeleted,
+    FileFailed,
     FileListed,
     FileMade,
     FileOpened,
@@ -71,6 +72,7 @@ BesideRunner = Callable[[str, list[Any], dict[str, Any]], Outcome]
 
 _PLAIN: dict[str, type[Event]] = {
     "file.listed": FileListed,
+    "file.failed": FileFailed,
     "thread.started": ThreadStarted,
     "net.opened": NetOpened,
     "thread.finished": ThreadFinished,
@@ -312,6 +314,8 @@ class Recording:
                 raise SandboxError(f"the worker told of {message.kind!r}, which nobody knows")
             if kind is Signal:
                 data["step"] = self.lines_in_block
+            elif kind is FileFailed:
+                data["cause"] = data.pop("act", None)
             record = record_of(kind, data, message.t)
             if message.kind.startswith("ctx."):
                 op = message.kind.removeprefix("ctx.")
@@ -505,6 +509,7 @@ class Recording:
     def _file_act(self, kind: str, data: dict[str, Any], t: int) -> Answer:
         path = str(data.get("resolved") or data.get("path"))  # what is changed, not the link to it
         changed = str(data.get("to")) if kind == "file.renamed" else path
+        data |= {"before": None, "error": None}  # the host's to say
         if kind != "file.made" and _is_inside(changed):
             data["before"] = self.workspace.keep_before(changed, self.manifest)
         seq = self.writer.append(record_of(_FILE_ACTS[kind], data, t))
@@ -515,7 +520,7 @@ class Recording:
             self._explained.add(path)
         if kind == "file.renamed":
             self._opened[str(data.get("to"))] = seq
-        return Answer(True)
+        return Answer(True, seq)
 
     def _start_process(self, data: dict[str, Any], t: int) -> Answer:
         if self._opened:

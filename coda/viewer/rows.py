@@ -20,6 +20,7 @@ from coda.log import (
     ExceptionRaised,
     FileChanged,
     FileDeleted,
+    FileFailed,
     FileListed,
     FileMade,
     FileOpened,
@@ -331,6 +332,13 @@ def _size(size: int) -> str:
     return f"  {size} B"
 
 
+def _act(verb: str, record: Any, extra: str = "") -> Describe:
+    """An act on a file, and the error when it failed."""
+    if record.error is not None:
+        return _file(verb, record, f"{extra}  {clean(record.error)}", "warn")
+    return _file(verb, record, extra)
+
+
 def _read(record: FileRead) -> Describe:
     if record.error:
         return _file("read", record, f"  {record.error}", "warn")
@@ -382,11 +390,12 @@ _MAKERS: dict[type, Callable[[Any], Describe]] = {
     FileListed: lambda r: _file("list", r),
     FileChanged: lambda r: _file("changed outside", r, _size(r.size), "warn"),
     FileRead: _read,
-    FileOpened: lambda r: _file("open", r, f"  {r.mode}"),
+    FileOpened: lambda r: _act("open", r, f"  {r.mode}"),
     FileWrote: lambda r: _file("write", r, _size(r.size)),
-    FileDeleted: lambda r: _file("delete", r),
-    FileMade: lambda r: _file("mkdir", r),
-    FileRenamed: lambda r: _file("rename", r, f" to {clean(r.to)}"),
+    FileDeleted: lambda r: _act("delete", r),
+    FileMade: lambda r: _act("mkdir", r),
+    FileRenamed: lambda r: _act("rename", r, f" to {clean(r.to)}"),
+    FileFailed: lambda r: _file("failed", r, f"  {clean(r.error)}", "warn"),
     Import: lambda r: (Span("◦", "effect"), (Span("import ", "effect"), Span(clean(r.module), "text"))),
     Elided: lambda r: (Span("…", "warn"), (Span(f"{r.n:,} statements not listed (line limit)", "warn"),)),
     LimitHit: lambda r: (Span("!", "warn"), (Span(clean(f"{r.what} {r.detail}".strip()), "warn"),)),

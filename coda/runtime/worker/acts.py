@@ -36,6 +36,11 @@ class Act(HostFact):
 
     __slots__ = ()
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Answers as the builtin would."""
+        self._recorder.act = None  # what fails is the act that the host is asked for from here on
+        return super().__call__(*args, **kwargs)
+
     def _answer(self, *args: Any, **kwargs: Any) -> Any:
         """What came of it, after it was done to the copy."""
         feed = self._feed
@@ -46,6 +51,9 @@ class Act(HostFact):
         feed.take(HOST_CODE, self.__name__)
         feed.note(self.__name__, coming)  # also where a fork begins between the act and what came of it
         return coming
+
+    def _refused(self, error: OSError) -> None:
+        self._recorder.fail(error)
 
     def _packed(self, value: Any) -> None:
         return None

@@ -23,6 +23,7 @@ from coda.runtime.protocol import Leaving
 from coda.runtime.versions import version_of
 from coda.runtime.worker.interpreter import set_switch_interval
 from coda.runtime.worker.modules import is_library
+from coda.runtime.worker.openable import refusal
 from coda.runtime.worker.recorder import Recorder
 from coda.runtime.worker.units import OWN_FOLDER, Units
 
@@ -137,6 +138,10 @@ class Audit:
         if writing:
             self._seen.pop(full, None)
             self._open_for_writing(full, given, mode=str(mode or _mode_of(flags)))
+            # `os.open` may name a file in a folder that it has open, of which the hook hears nothing.
+            refused = refusal(full, flags) if mode is not None or os.path.isabs(path) else None
+            if refused is not None:
+                self._recorder.fail(refused)
 
     def native_read(self, path: Any, via: str) -> None:
         """Tells of a file that a C library is about to read by its name, which raises no audit event."""
@@ -326,6 +331,8 @@ class Audit:
         answer = self._recorder.request(kind, {**data, **self._units.where()})
         if not answer.ok:
             raise PermissionError(str(answer.value))
+        if type(answer.value) is int:
+            self._recorder.act = (answer.value, data["path"])
 
     @staticmethod
     def _caller() -> str:

@@ -117,6 +117,8 @@ class Recorder:
         self._asked = 0
         self.is_asking = False
         """Whether an agent's thread waits for an answer of the host."""
+        self.act: tuple[int, str] | None = None
+        """The act on a file that the host was asked for last: its event, and the path."""
         self.on_tick: Callable[[], bool] = bool
         """Called by the flusher each time that it wakes; says whether it is to look often."""
         self.on_broken_off: Callable[[str], None] = _ignore
@@ -373,6 +375,13 @@ class Recorder:
         if self._looking:
             return
         self.send(Observe(kind, data, self.now()))
+
+    def fail(self, error: OSError) -> None:
+        """Tells that the act on a file that the host was asked for last fails."""
+        act, self.act = self.act, None
+        if act is not None:
+            data = {"act": act[0], "path": act[1], "error": type(error).__name__, "errno": error.errno}
+            self.observe("file.failed", data)
 
     def request(self, kind: str, data: dict[str, Any]) -> Answer:
         """Asks the host and waits; while it holds the answer back, it may inspect the worker."""

@@ -300,6 +300,7 @@ class HostFact(Shim):
         try:
             value = self._ask(*args, **kwargs)
         except OSError as error:
+            self._refused(error)
             self._feed.note(self.__name__, {"errno": error.errno})
             raise
         self._recorder.code(HOST_CODE, [self.__name__, self._packed(value)])
@@ -311,7 +312,10 @@ class HostFact(Shim):
             return self._real(*args, **kwargs)
 
     # What a kind of question does in a way of its own: how it is answered from the log, put into the log and
-    # taken out of it, and what a refusal names. (How the system is asked is `_ask`.)
+    # taken out of it, what a refusal names, and what else is told of one. (How the system is asked: `_ask`.)
+
+    def _refused(self, error: OSError) -> None:
+        return
 
     def _answer(self, *args: Any, **kwargs: Any) -> Any:
         return self._feed.recorded(self.__name__)
