@@ -111,7 +111,7 @@ class FileMade(Located, tag="file.made", frozen=True, kw_only=True):
 
 
 class FileFailed(Located, tag="file.failed", frozen=True, kw_only=True):
-    """The act before, whose seq is `cause`, failed: nothing was opened, deleted, renamed or made."""
+    """The act before, whose seq is `cause`, failed: it did nothing. Older traces do not tell."""
 
     path: str
     """Of the act."""

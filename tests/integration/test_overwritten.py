@@ -13,7 +13,7 @@ from coda.query import Hit, query
 from coda.replay import PrivateCopy, replay
 from tests.conftest import RunCoda
 from tests.support.doctoring import Row, doctored
-from tests.support.programs import dedent, line_of, lines_at
+from tests.support.programs import dedent, line_of, lines_at, record
 
 pytestmark = pytest.mark.slow
 
@@ -96,3 +96,24 @@ def test_what_files_held_before_they_were_overwritten_is_recorded(trace: Path, t
 def cut(rows: list[Row], kind: str) -> None:
     """Leaves what there is before the first record of a type, as a kill does."""
     del rows[next(number for number, row in enumerate(rows) if row["type"] == kind) :]
+
+
+RENAMED = dedent(
+    """
+    import os
+    k = 1
+    with open("out.txt", "w") as f:
+        f.write("text")
+    if k == 1:
+        os.rename("out.txt", "other.txt")
+    """
+)
+
+
+def test_a_file_that_one_run_renamed_away_is_the_others_alone(tmp_path: Path) -> None:
+    parent = open_trace(record(RENAMED, tmp_path))
+    seq = lines_at(parent, line_of(RENAMED, "if k"))[0].seq
+    made = fork(parent, seq, sets=[("k", "2")], out=tmp_path / "f.jsonl")
+    assert [(each.path, each.kind) for each in made.diff.files] == [
+        ("other.txt", "only in a"), ("out.txt", "only in b"),
+    ]  # fmt: skip
