@@ -365,7 +365,7 @@ class _Fork:
         self.recording.opened_before(open_files(self.parent, self.first_seq, self.effects))
         pool = Pool(self.rest, effects=self.effects, live=self.live, assume=assume)
         children = Exchanges(self.parent)
-        self._note_children(children)
+        had = self._note_children(children)
         begun = session.boundary.schedule.under_way.values()
         under_way = [found for call in begun if (found := answered(call, self.rest)) is not None]
         self.boundary = ForkBoundary(
@@ -374,22 +374,28 @@ class _Fork:
             pool,
             children,
             live=self.live,
+            assume=assume,
+            had=had,
             result=answer.call,
             content=answer.content,
             under_way=under_way,
         )
 
-    def _note_children(self, children: Exchanges) -> None:
+    def _note_children(self, children: Exchanges) -> dict[tuple[int, str], tuple[int, bool]]:
         """Children that were started before the position may be waited for after it.
 
-        What they wrote later is on its way to the fork, so it is in the fork's log.
+        Returns:
+            By child and stream: how many bytes passed before the position, and whether that was the end.
         """
+        had: dict[tuple[int, str], tuple[int, bool]] = {}
         for placed in self.parent.records(own=False, types={"process.started"}):
             if isinstance(placed.record, ProcessStarted) and placed.record.seq < self.first_seq:
                 self.recording.exchanges.note_child(placed.record, placed.record.seq)
                 for piece in children.pieces(placed.record.seq):
-                    if piece.seq >= self.first_seq and piece.stream != "stdin":
-                        self.writer.append(msgspec.structs.replace(piece, seq=-1, t=-1))
+                    if piece.seq < self.first_seq:
+                        size, ended = had.get((piece.child, piece.stream), (0, False))
+                        had[piece.child, piece.stream] = size + piece.size, ended or not piece.size
+        return had
 
     def _perform(self, name: str, args: list[Any], kwargs: dict[str, Any], recording: Recording) -> Outcome:
         self._call = recording.writer.next_seq - 1

@@ -7,7 +7,7 @@ before it acts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -18,15 +18,24 @@ from coda.forking.pool import Pool, RecordedCall, describe
 from coda.log import (
     FileChanged,
     ProcessFinished,
-    ProcessIo,
     ProcessStarted,
     ToolCalled,
     ToolReturned,
     from_envelope,
-    to_envelope,
 )
 from coda.replay import POPEN, Exchanges, PrivateCopy
-from coda.runtime import Answer, Finished, Observe, Outcome, Pending, PendingCall, Recording, Request, Stream
+from coda.runtime import (
+    Answer,
+    Finished,
+    Observe,
+    Outcome,
+    Pending,
+    PendingCall,
+    Recording,
+    Request,
+    Stream,
+    why_opaque,
+)
 
 
 class Frontier(Exception):
@@ -44,6 +53,8 @@ class ForkBoundary:
         children: Exchanges,
         *,
         live: frozenset[str],
+        assume: bool = False,
+        had: Mapping[tuple[Any, Any], tuple[int, bool]] | None = None,
         result: Any = UNSET,
         content: bytes | None = None,
         under_way: Sequence[RecordedCall] = (),
@@ -55,6 +66,10 @@ class ForkBoundary:
         self._copy = copy
         self._pool = pool
         self._live = live
+        self._assume = assume
+        self._told: dict[Any, ProcessStarted] = {}
+        self._had = had or {}
+        self._undone: dict[Any, RecordedCall] = {}
         self._result = result
         self._content = content
         self._assumed_calls: set[int] = set()
@@ -70,6 +85,11 @@ class ForkBoundary:
         path = str(message.data.get("path"))
         if message.kind == "file.read":
             self._refuse_unknown(message.data)
+        if message.kind == "process.io":
+            data = self._own_piece(message.data)
+            if data is not None:
+                self.recording.observe(Observe(message.kind, data, -1))
+            return
         if message.kind == "file.listed" and self._copy.hides(path):
             raise Frontier(f"the fork lists {path}, which the parent never did")
         self.recording.observe(Observe(message.kind, message.data, -1))
@@ -91,6 +111,10 @@ class ForkBoundary:
             return self._arrived(data)
         if kind == "process.started":
             return self._process(data, -1)
+        if kind == "process.unanswered":
+            return self._unanswered(data)
+        if kind == "process.finished":
+            self._ended(data)
         if kind == "signal.sent":
             raise Frontier(f"the fork signals process {data.get('to')}, which only a live run could do")
         if kind == "net.connected":
@@ -132,6 +156,7 @@ class ForkBoundary:
         self.recording.workspace.refresh(self.recording.manifest, path)
         self.recording.workspace.remember(path, digest)
         self.recording.writer.append(FileChanged(path=path, digest=digest, size=len(content), by="user"))
+        self.recording.written[path] = digest
 
     def _tool(self, call: ToolCalled) -> Answer | PendingCall:
         if self._result is not UNSET:
@@ -214,28 +239,75 @@ class ForkBoundary:
         self.recording.sync(by="agent")
         if self._result is not UNSET:
             return self._changed_process(call)
-        given = None if opaque else self._pool.find(call, self.recording.written)
-        if given is None or not isinstance(given.recorded.answer, ProcessFinished):
+        if opaque:
+            raise Frontier(f"process {call.argv[0]!r}: {why_opaque(call.via)}")
+        given = self._pool.find(call, self.recording.written)
+        if given is None or (call.via != POPEN and given.recorded.answer is None):
             raise Frontier(self._why(call))
         seq = self.recording.writer.append(call)
-        self._apply(given.recorded.deltas, by="process", cause=seq)
         answer = given.recorded.answer
         self.assumed += given.assumed
         if call.via == POPEN:
-            return self._child(call, seq, given.recorded.call)
+            return self._child(call, seq, given.recorded)
+        assert isinstance(answer, ProcessFinished)
+        self._act(given.recorded, seq)
         value = {"code": answer.code, "stdout": answer.stdout, "stderr": answer.stderr, "error": answer.error}
         self.recording.writer.append(msgspec.structs.replace(answer, seq=-1, t=-1, cause=seq))
         return Answer(True, value)
 
-    def _child(self, call: ProcessStarted, seq: int, recorded: ProcessStarted | ToolCalled) -> Answer:
-        """A child that is talked to: its pieces are in the fork's log too, its end when it is waited for."""
-        assert isinstance(recorded, ProcessStarted)
+    def _child(self, call: ProcessStarted, seq: int, recorded: RecordedCall) -> Answer:
+        """A child that is talked to: the worker tells of its pieces as they are handed out.
+
+        What else it did is done at once; of one that is fed, when it ends and its input is known.
+        """
+        assert isinstance(recorded.call, ProcessStarted)
         self.recording.exchanges.note_child(call, seq)
-        for piece in self._children.pieces(recorded.seq):
-            if piece.stream != "stdin":
-                own = msgspec.structs.replace(piece, seq=-1, t=-1, cause=seq, child=call.child)
-                self.recording.writer.append(own)
-        return Answer(True, self._children.answer(recorded, recorded.seq))
+        self._told[call.child] = call
+        if "stdin" in call.pipes:
+            self._undone[call.child] = recorded
+        else:
+            self._act(recorded, seq)
+        return Answer(True, self._children.answer(recorded.call, recorded.call.seq))
+
+    def _own_piece(self, data: dict[str, Any]) -> dict[str, Any] | None:
+        """What of a piece of a pipe is not in the log of the parent before the position."""
+        fields = dict(data)
+        offset, content = fields.pop("offset", 0), fields.pop("content", b"")
+        had = self._had.get((fields.get("child"), fields.get("stream")))
+        if had is None:
+            return {**fields, "content": content} if content else fields
+        size, ended = had
+        rest = content[max(0, size - offset) :]
+        if rest:
+            return {**fields, "content": rest}
+        return None if ended or content else fields
+
+    def _act(self, recorded: RecordedCall, cause: int) -> None:
+        """What a process wrote to the program's own streams, and did to files."""
+        for output in recorded.outputs:
+            self.recording.output.add(output.stream, output.text)
+            self.recording.writer.append(msgspec.structs.replace(output, seq=-1, t=-1))
+        self._apply(recorded.deltas, by="process", cause=cause)
+
+    def _ended(self, data: dict[str, Any]) -> None:
+        """A child that was fed has ended: it did to files what it did."""
+        child = data.get("child")
+        cause = self.recording.exchanges.start_of(child)
+        recorded = self._undone.pop(child, None)
+        if cause is not None and recorded is not None:
+            self._act(recorded, cause)
+
+    def _unanswered(self, data: dict[str, Any]) -> Answer:
+        """A child would say what was recorded, and the fork did not do what the parent did before."""
+        child = data.get("child")
+        call = self._told.get(child) or self._children.started(child)
+        name = describe(call) if call is not None else f"child {child}"
+        why = f"{name} has no recorded answer that still holds: {data.get('why')}"
+        if not self._assume or not data.get("recorded"):
+            raise Frontier(why)
+        self.assumed += 1
+        self._pool.doubt(f"{name}: {data.get('why')}")
+        return Answer(True)
 
     def _changed_process(self, call: ProcessStarted) -> Answer:
         """The user's result of a process: its code, and what it wrote."""
@@ -249,17 +321,14 @@ class ForkBoundary:
 
     def _changed_child(self, call: ProcessStarted, seq: int, value: dict[str, Any]) -> Answer:
         self.recording.exchanges.note_child(call, seq)
-        answer: dict[str, Any] = {"code": value["code"]}
+        need = [0, False]
+        answer: dict[str, Any] = {"code": value["code"], "need": need, "input": None}
         for name in call.pipes:
             if name == "stdin":
                 continue
             content = from_envelope(value.get(name) or b"")
             content = content if isinstance(content, bytes) else str(content).encode()
-            digest = self.recording.writer.blobs.put(content)
-            self.recording.writer.append(
-                ProcessIo(child=call.child or 0, stream=name, digest=digest, size=len(content), cause=seq)
-            )
-            answer[name] = [to_envelope(content, max_bytes=1 << 30)]
+            answer[name] = [[need, piece] for piece in ((content, b"") if content else (b"",))]
         return Answer(True, answer)
 
     def _apply(self, deltas: tuple[Any, ...], *, by: str, cause: int) -> None:
@@ -269,8 +338,8 @@ class ForkBoundary:
         self.recording.sync(by=by, cause=cause)
 
     def _why(self, call: ToolCalled | ProcessStarted) -> str:
-        reason = self._pool.changed_by
-        return f"{describe(call)} has no recorded answer that still holds" + (f": {reason}" if reason else "")
+        reason = self._pool.why or "the parent's log ends before it"
+        return f"{describe(call)} has no recorded answer that still holds: {reason}"
 
 
 def _call(kind: Any, data: dict[str, Any], t: int) -> Any:

@@ -19,6 +19,7 @@ from coda.log import (
     FileDeleted,
     FileMade,
     FileWrote,
+    Output,
     ProcessFinished,
     ProcessStarted,
     ToolCalled,
@@ -36,6 +37,8 @@ class RecordedCall(NamedTuple):
     """What it did to the workspace."""
     files: Mapping[str, str | None]
     """Digests of what the run had written between the position and the call."""
+    outputs: tuple[Output, ...] = ()
+    """What a process wrote itself to the streams of the program."""
 
 
 class Given(NamedTuple):
@@ -68,6 +71,8 @@ class Pool:
         self._next = 0
         self.changed_by: str | None = None
         """What made the recorded answers doubtful: the first difference, in words."""
+        self.why: str | None = None
+        """Why the last call that was looked for has no answer."""
 
     def find(self, call: ToolCalled | ProcessStarted, written: Mapping[str, str | None]) -> Given | None:
         """The recorded answer to a call, or None when there is no truthful one.
@@ -76,6 +81,13 @@ class Pool:
             call: what the fork asks.
             written: digests of what the fork has written since the position.
         """
+        self.why = None
+        found = self._find(call, written)
+        if found is None:
+            self.why = self.why or self.changed_by
+        return found
+
+    def _find(self, call: ToolCalled | ProcessStarted, written: Mapping[str, str | None]) -> Given | None:
         effect = self._effects.get(call.name, "act") if isinstance(call, ToolCalled) else "act"
         if effect == "pure":
             return self._by_identity(call, assumed=False)
@@ -85,11 +97,16 @@ class Pool:
                 found = self._calls[self._order[self._next]]
                 self._used.add(self._order[self._next])
                 self._next += 1
-                return Given(found, False) if found.answer is not None else None
+                return Given(found, False) if _is_answered(found) else None
             if effect == "read":
+                self.why = self.changed_by
                 self.changed_by = None  # looking at something else changes nothing for the others
                 return self._by_identity(call, assumed=True) if self._assume else None
         return self._by_identity(call, assumed=True) if self._assume else None
+
+    def doubt(self, why: str) -> None:
+        """From here on recorded answers are doubtful."""
+        self.changed_by = self.changed_by or why
 
     def take_changed(self, call: ToolCalled | ProcessStarted) -> None:
         """The user gave another answer to this call: it is used up, the ones after it stay as they are."""
@@ -126,7 +143,7 @@ class Pool:
 
     def _alike(self, call: ToolCalled | ProcessStarted) -> list[int]:
         """Answered calls like this one: the same, then the same command in other circumstances."""
-        have = [index for index, found in enumerate(self._calls) if found.answer is not None]
+        have = [index for index, found in enumerate(self._calls) if _is_answered(found)]
         same = [index for index in have if self._same(self._calls[index].call, call)]
         others = [index for index in have if _why_another(call, self._calls[index].call) is not None]
         return same + others
@@ -136,6 +153,12 @@ class Pool:
 
     def _same(self, a: ToolCalled | ProcessStarted, b: ToolCalled | ProcessStarted) -> bool:
         return type(a) is type(b) and self._matcher.same(_identity(a), _identity(b))
+
+
+def _is_answered(found: RecordedCall) -> bool:
+    """Whether there is an answer; a child that is talked to has answers from its start on."""
+    talked_to = isinstance(found.call, ProcessStarted) and found.call.child is not None
+    return found.answer is not None or talked_to
 
 
 def _identity(call: ToolCalled | ProcessStarted) -> list[Any]:
@@ -204,7 +227,17 @@ class _Open(NamedTuple):
     place: int
     call: ToolCalled | ProcessStarted
     deltas: list[Event]
+    outputs: list[Output]
     files: Mapping[str, str | None]
+
+    @property
+    def may_write(self) -> bool:
+        """Whether it is a process, which may write to the streams of the program."""
+        return isinstance(self.call, ProcessStarted)
+
+    def ended(self, answer: ToolReturned | ProcessFinished | None) -> RecordedCall:
+        """The whole of it."""
+        return RecordedCall(self.call, answer, tuple(self.deltas), self.files, tuple(self.outputs))
 
 
 def _calls_of(records: Iterable[Event], live: frozenset[str]) -> list[RecordedCall]:
@@ -215,12 +248,16 @@ def _calls_of(records: Iterable[Event], live: frozenset[str]) -> list[RecordedCa
     for record in records:
         if isinstance(record, (ToolCalled, ProcessStarted)):
             if not (isinstance(record, ToolCalled) and record.name in live):
-                under_way[record.seq] = _Open(len(found), record, [], dict(files))
+                under_way[record.seq] = _Open(len(found), record, [], [], dict(files))
                 found.append(RecordedCall(record, None, (), dict(files)))
         elif isinstance(record, (ToolReturned, ProcessFinished)):
             done = under_way.pop(record.cause if record.cause is not None else -1, None)
             if done is not None:
-                found[done.place] = RecordedCall(done.call, record, tuple(done.deltas), done.files)
+                found[done.place] = done.ended(record)
+        elif isinstance(record, Output):
+            writer = next((each for each in reversed(under_way.values()) if each.may_write), None)
+            if writer is not None:
+                writer.outputs.append(record)
         elif isinstance(record, (FileWrote, FileDeleted, FileMade)):
             cause = record.cause
             if cause is None and record.by not in ("agent", "unseen"):
@@ -231,4 +268,6 @@ def _calls_of(records: Iterable[Event], live: frozenset[str]) -> list[RecordedCa
                 files[record.path] = record.digest
             elif isinstance(record, FileDeleted):
                 files[record.path] = None
+    for each in under_way.values():
+        found[each.place] = each.ended(None)
     return found

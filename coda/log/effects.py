@@ -167,8 +167,8 @@ class ProcessStarted(Located, tag="process.started", frozen=True, kw_only=True):
     folder: str | None = None
     """The program's own directory then, relative to the one it began in; null: still that one."""
     source: str | None = None
-    """Its standard input: a device, or a file and the offset; `unkept` when nobody kept the content; null:
-    the program's own, or what `stdin` or `pipes` say."""
+    """Its standard input: a device, a file and the offset, or the output of another child; `unkept` when
+    nobody kept the content; null: the program's own, or what `stdin` or `pipes` say."""
     outside: str | None = None
     """Digest of the files outside of the workspace that the program had changed; `unkept` when one is too
     large; null: none."""
@@ -195,7 +195,7 @@ class ProcessIo(Located, tag="process.io", frozen=True, kw_only=True):
     digest: str | None = None
     """Blob of the bytes."""
     size: int = 0
-    """How many bytes."""
+    """How many bytes; 0 is the end: the writer has closed the pipe."""
 
 
 class ProcessFinished(Located, tag="process.finished", frozen=True, kw_only=True):

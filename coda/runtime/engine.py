@@ -417,6 +417,8 @@ class Engine:
         elif isinstance(message, Observe):
             boundary.observe(message)
         elif isinstance(message, Request):
+            if message.kind == "process.finished":
+                self._drain_raw(boundary, times=1)  # a pipe holds no more than one read gives
             answer = boundary.request(message)
             if answer is HOLD:
                 raise Held(message)
@@ -505,10 +507,11 @@ class Engine:
         else:
             os.write(2, data)  # before any boundary: the interpreter's own complaints
 
-    def _drain_raw(self, boundary: Boundary) -> None:
+    def _drain_raw(self, boundary: Boundary, times: float = math.inf) -> None:
         """What was written to the descriptors before the block ended has already reached the pipe."""
         self._raw_ready.clear()
-        while ready := [key.fd for key, _ in self._selector.select(0) if key.fd in self._raw]:
+        while times and (ready := [key.fd for key, _ in self._selector.select(0) if key.fd in self._raw]):
+            times -= 1
             for fd in ready:
                 self._hear_raw(fd, boundary)
 

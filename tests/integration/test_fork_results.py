@@ -82,8 +82,16 @@ def output_of(path: Path) -> str:
 def test_another_answer_is_what_the_program_gets(
     recorded: Trace, tmp_path: Path, name: str, result: Any, output: str
 ) -> None:
-    made = fork(recorded, answer_at(recorded, name), result=result, out=tmp_path / "f.jsonl")
+    seen_by_child = name in ("env", "file.read")
+    made = fork(
+        recorded,
+        answer_at(recorded, name),
+        result=result,
+        out=tmp_path / "f.jsonl",
+        assume_recorded=seen_by_child,
+    )
     assert (made.outcome, made.frontier, output_of(made.path)) == ("ok", None, output)
+    assert made.assumed == seen_by_child
     assert replay(made.path).diverged is None
 
 

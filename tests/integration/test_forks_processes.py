@@ -83,3 +83,115 @@ def test_what_a_child_would_see_otherwise_is_the_frontier(tmp_path: Path) -> Non
     assert (assumed.outcome, assumed.assumed) == ("ok", 7)
     assert output_of(assumed.path) == output_of(trace)
     assert replay(assumed.path).diverged is None
+
+
+FED = dedent(
+    """
+    import asyncio, subprocess
+    from subprocess import PIPE, Popen
+    first = "b a"
+    p = Popen(["cat"], stdin=PIPE, stdout=PIPE, text=True, bufsize=1)
+    p.stdin.write("hello\\n")
+    print(p.stdout.readline())
+    p.stdin.write(first + "\\n")
+    print("sent")
+    print(p.stdout.readline())
+    p.stdin.close()
+    print(p.stdout.read(), p.wait())
+    second = "b a"
+    p = Popen(["tr", "a-z", "A-Z"], stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True)
+    print(p.communicate(second))
+    third = "b\\na\\na\\n"
+    sort = Popen(["sort"], stdin=PIPE, stdout=PIPE, text=True)
+    uniq = Popen(["uniq"], stdin=sort.stdout, stdout=PIPE, text=True)
+    sort.stdin.write(third)
+    sort.stdin.close()
+    print(uniq.communicate(), sort.wait())
+    async def feed(given):
+        child = await asyncio.create_subprocess_exec("sort", stdin=PIPE, stdout=PIPE)
+        return await child.communicate(given.encode())
+    fourth = "b\\na\\n"
+    print(asyncio.run(feed(fourth)))
+    fifth = "b\\n"
+    sort = Popen(["sort"], stdin=PIPE, stdout=PIPE, text=True)
+    sort.stdin.write(fifth)
+    sort.stdin.close()
+    print(subprocess.run(["uniq"], stdin=sort.stdout, capture_output=True, text=True).stdout)
+    """
+)
+FED_OTHERWISE = {
+    "first": ("'b'", "process 'cat' has", "it was fed other input", "hello\n\nsent\n"),
+    "second": ("'b'", "process 'tr a-z A-Z' has", "it was fed less", "b a\n\n 0\n"),
+    "third": ("'b\\n' * 9", "process 'uniq' has", "it was fed other input", "('B A', '')\n"),
+    "fourth": ("'a\\nb\\n'", "process 'sort' has", "it was fed other input", "('a\\nb\\n', None) 0\n"),
+    "fifth": ("'c\\n'", "process 'sort' has", "it was fed other input", "(b'a\\nb\\n', None)\n"),
+}
+
+
+@pytest.fixture(scope="module")
+def fed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trace of a program that feeds children in every way."""
+    return record(FED, tmp_path_factory.mktemp("fed"))
+
+
+def test_a_child_that_was_fed_otherwise_says_nothing_more(fed: Path, tmp_path: Path) -> None:
+    trace = open_trace(fed)
+    for name, (value, who, why, last) in FED_OTHERWISE.items():
+        at = lines_at(trace, line_of(FED, f"{name} = ") + 1)[0].seq
+        made = fork(trace, at, sets=[(name, value)], out=tmp_path / f"{name}.jsonl")
+        assert made.frontier == f"{who} no recorded answer that still holds: {why} than in the parent"
+        assert output_of(made.path).endswith(last)
+    assert replay(tmp_path / "first.jsonl").diverged is None
+    assert replay(tmp_path / "fourth.jsonl").diverged is None
+
+
+def test_a_child_that_was_fed_the_same_says_the_same_in_forks_of_forks_too(fed: Path, tmp_path: Path) -> None:
+    parent: Path = fed
+    for name in ("first", "second"):
+        trace = open_trace(parent)
+        at = lines_at(trace, line_of(FED, f"{name} = ") + 1)[0].seq
+        made = fork(trace, at, sets=[(name, "'b a'")], out=tmp_path / f"{name}.jsonl")
+        assert (made.outcome, made.frontier, made.assumed) == ("ok", None, 0)
+        assert output_of(made.path) == output_of(fed)
+        assert replay(made.path).diverged is None
+        parent = made.path
+    for parent, text, name in (
+        (fed, 'print("sent', "t1.jsonl"),
+        (tmp_path / "t1.jsonl", "second = ", "t2.jsonl"),
+    ):
+        at = lines_at(open_trace(parent), line_of(FED, text))[0].seq
+        made = fork(parent, at, sets=[("first", "'gone'")], out=tmp_path / name)
+        assert (made.outcome, output_of(made.path)) == ("ok", output_of(fed))
+        assert replay(made.path).diverged is None
+    at = lines_at(open_trace(fed), line_of(FED, "first = ") + 1)[0].seq
+    made = fork(fed, at, sets=[("first", "'c'")], assume_recorded=True, out=tmp_path / "assumed.jsonl")
+    assert (made.outcome, output_of(made.path)) == ("ok", output_of(fed))
+    assert made.assumed > 0
+
+
+INHERITED = dedent(
+    """
+    import os, subprocess
+    n = 1
+    print(n, flush=True)
+    subprocess.run(["echo", "run"])
+    subprocess.run("echo error >&2", shell=True)
+    subprocess.check_call(["echo", "call"])
+    os.system("echo system")
+    subprocess.Popen(["echo", "popen"]).wait()
+    print(os.popen("echo pipe").read())
+    subprocess.Popen("echo unwaited", shell=True, stdout=subprocess.PIPE).stdout.read()
+    print(n)
+    """
+)
+
+
+def test_what_children_write_themselves_is_in_a_fork_too(tmp_path: Path) -> None:
+    trace = open_trace(record(INHERITED, tmp_path))
+    at = lines_at(trace, line_of(INHERITED, "n = 1") + 1)[0].seq
+    made = fork(trace, at, sets=[("n", "2")], out=tmp_path / "f.jsonl")
+    assert (made.outcome, made.assumed) == ("ok", 0)
+    assert output_of(trace) == "1\nrun\ncall\nsystem\npopen\npipe\n\n1\n"
+    assert output_of(made.path) == output_of(trace).replace("1", "2")
+    assert output_of(made.path, "stderr") == "error\n"
+    assert replay(made.path).diverged is None

@@ -10,7 +10,7 @@ import pytest
 
 from coda.errors import MissingEffect
 from coda.forking import fork
-from coda.log import LimitHit, ProcessSignaled, open_trace
+from coda.log import LimitHit, ProcessIo, ProcessSignaled, open_trace
 from coda.replay import replay
 from coda.runtime import Sandbox
 from tests.conftest import RunCoda
@@ -117,12 +117,13 @@ def test_what_passed_is_in_the_log(talk: Path) -> None:
     trace = open_trace(talk)
     first = next(placed.record for placed in trace.records(own=False, types={"process.started"}))
     pieces = [
-        (placed.record.stream, trace.blobs.get(placed.record.digest or ""))  # type: ignore[union-attr]
+        (record.stream, trace.blobs.get(record.digest) if record.digest else b"")
         for placed in trace.records(own=False, types={"process.io"})
-        if placed.record.cause == first.seq  # type: ignore[union-attr]
+        if isinstance(record := placed.record, ProcessIo) and record.cause == first.seq  # type: ignore[union-attr]
     ]
     assert sorted(pieces) == [
-        ("stdin", b"again\n"), ("stdin", b"hello\n"), ("stdout", b"again\n"), ("stdout", b"hello\n"),
+        ("stdin", b""), ("stdin", b"again\n"), ("stdin", b"hello\n"),
+        ("stdout", b""), ("stdout", b"again\n"), ("stdout", b"hello\n"),
     ]  # fmt: skip
     starts = [placed.record for placed in trace.records(own=False, types={"process.started"})]
     given = next(start for start in starts if "GIVEN" in start.argv[0])  # type: ignore[union-attr]

@@ -172,7 +172,7 @@ class Worker:
         self.sockets.mark = self.audit.mark
         if replaying:
             stdin.answer = self.feed.answer
-        self.inspector.on_live = self._go_live
+        self.inspector.on_live = self._fork
         self.inspector.on_return = self._return
         self.inspector.on_pause = self._pause
         self._stdin = stdin
@@ -236,7 +236,7 @@ class Worker:
         self.signals.install()
         self.recorder.on_tick = self._look
         self.sockets.on_loop = on_our_loop
-        readiness = Readiness(self.recorder, self.feed, baton, self.sockets)
+        readiness = Readiness(self.recorder, self.feed, baton, self.sockets, self.processes.children)
         loops = Loops(baton, LoopClock(self.inbox.clock, _recorded_clock), readiness, self.audit.mark)
         if self.config.threads != "serial":
             self.audit.watch_threads()
@@ -256,16 +256,21 @@ class Worker:
         if self.config.memory_bytes is not None:
             resource.setrlimit(resource.RLIMIT_AS, (self.config.memory_bytes, self.config.memory_bytes))
 
-    def _go_live(self, wall_ns: int, given: tuple[int, Any] | None = None) -> None:
-        """After a fork's position: answers no longer come from the log; one may be given for the first."""
-        if given is not None:
-            self._give(*given)
+    def _go_live(self, wall_ns: int) -> None:
+        """From here on answers no longer come from the log."""
         self.shims.go_on_from(wall_ns)
         self.feed.live = True
         self.audit.replaying = False
         self.watch.active = True
         self._stdin.answer = None
         self.recorder.allow_collection(True)
+
+    def _fork(self, wall_ns: int, given: tuple[int, Any] | None = None) -> None:
+        """At a fork's position; one answer may be given for the first that is asked for."""
+        if given is not None:
+            self._give(*given)
+        self._go_live(wall_ns)
+        self.processes.children.go_live()
 
     def _give(self, code: int, answer: Any) -> None:
         """Takes the fork's own answer: a variable is set at once, the others are asked for."""
@@ -274,6 +279,7 @@ class Worker:
             return
         with self.recorder.quiet():
             os.environ[answer[0]] = answer[1]
+        self.circumstances.note_variable(answer[0], answer[1])
 
     def _return(self) -> list[str]:
         """After the replay of a run that goes on: the world is the real one again."""

@@ -17,20 +17,25 @@ import os
 import select
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
-from coda.log import from_envelope, to_envelope
+from coda.log import UNKEPT, from_envelope, to_envelope
 from coda.runtime.worker.circumstances import Circumstances
+from coda.runtime.worker.feeding import Answers, Fed, Intake, May, Need, Outlet, Said, outlet_of
 from coda.runtime.worker.names import describe_exception
-from coda.runtime.worker.readiness import CAN_WATCH
 from coda.runtime.worker.recorder import Recorder
 from coda.runtime.worker.standins import LIVE, Feed
 
 _start_thread, _allocate_lock = _thread.start_new_thread, _thread.allocate_lock  # agent code has others
+_fstat = os.fstat
 _CHUNK = 1 << 16
 _JOIN_SECONDS = 0.2
 """How long the end of a child waits for its pipes: a grandchild may keep one open for long."""
 _EXPIRED = "timeout"
+CAN_WATCH = hasattr(os, "pidfd_open")
+"""Whether the system tells by a descriptor that a child has ended."""
 _HANDLES = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
 
 Describe = Callable[..., dict[str, Any]]
@@ -81,8 +86,16 @@ class _Child:
         """Closing this descriptor tells whoever takes what the agent writes that the child has ended."""
         self.code: int | None = None
         """The recorded exit status, when it is answered."""
-        self.answered = False
+        self.answers: Answers | None = None
+        """What was recorded of it, when it is answered."""
         self.finished = False
+        self.is_fed = False
+        """Whether an answered child has a pipe for its input."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether there is no process: the log says what it did."""
+        return self.answers is not None
 
 
 class _Inlet:
@@ -132,6 +145,12 @@ class Children:
         self._describe = describe
         self._raise_recorded = raise_recorded
         self._count = 0
+        self._answered: dict[int, _Child] = {}
+        self._telling = False
+        """Whether what passes through pipes of answered children is told: it goes into the log of a fork."""
+        self._turn = _allocate_lock()
+        self._outputs: dict[tuple[int, int], str] = {}
+        """Pipes that children write to, by their inode."""
         # Kept here: agent code may replace what the module holds.
         self._pipe, self._dup = os.pipe, os.dup
         self._read, self._write, self._close = os.read, os.write, os.close
@@ -166,6 +185,53 @@ class Children:
             shim.__module__ = "subprocess"
             setattr(popen, shim.__name__, shim)
 
+    def circumstances(self, stdin: int | None) -> dict[str, str | None]:
+        """What a child may depend on beside its arguments, as `Circumstances.facts`.
+
+        Args:
+            stdin: the descriptor of its standard input, which may be the output of another child.
+        """
+        facts = self._circumstances.facts(stdin)
+        if stdin is not None and facts["source"] == UNKEPT:
+            with suppress(OSError):
+                found = _fstat(stdin)
+                facts["source"] = self._outputs.get((found.st_dev, found.st_ino), UNKEPT)
+        return facts
+
+    def settle(self, source: str | None) -> None:
+        """A child reads all that another one says: waits until that may be said."""
+        child = self._feeder(source)
+        if child is not None and child.answers is not None and self._is_fork():
+            child.answers.wait_for_all()
+
+    def go_live(self) -> None:
+        """A fork's log begins: tells what has passed so far, since its parent may have told it later."""
+        with self._turn:
+            for child in self._answered.values():
+                answers = child.answers
+                if answers is None or child.finished:
+                    continue
+                if child.is_fed:
+                    self._observe(child, "stdin", answers.written(), offset=0)
+                for outlet in answers.outlets:
+                    for number, each in enumerate(outlet.said[: outlet.told]):
+                        self._observe(child, outlet.stream, each.piece, offset=outlet.offset(number))
+            self._telling = True
+
+    def idle(self, *, timers: bool) -> None:
+        """An event loop waits for its children."""
+        for child in list(self._answered.values()):
+            if child.answers is not None and not child.finished:
+                child.answers.idle(timers=timers)
+
+    def _feeder(self, source: str | None) -> _Child | None:
+        """The answered child whose output is the standard input of another one."""
+        _, told, number = (source or "").rpartition(" of child ")
+        return self._answered.get(int(number)) if told else None
+
+    def _is_fork(self) -> bool:
+        return self._feed.live and not self._feed.real
+
     # --- starting ------------------------------------------------------------------------------
 
     def _start(self, popen: Any, given: dict[str, Any], execute: Any) -> None:
@@ -174,13 +240,16 @@ class Children:
         pipes = _pipes_of(given)
         source = given["p2cread"] if given["p2cread"] != -1 and given["p2cwrite"] == -1 else None
         facts = self._describe(given["args"], given, via="subprocess.Popen")
-        facts.update(self._circumstances.facts(source))
+        facts.update(self.circumstances(source))
         facts.update(child=child.number, pipes=[pipe.name for pipe in pipes])
         answer = self._recorder.request("process.started", facts)
         if not answer.ok:
             raise PermissionError(str(answer.value))
+        for pipe in pipes:
+            found = _fstat(pipe.end)
+            self._outputs[found.st_dev, found.st_ino] = f"{pipe.name} of child {child.number}"
         if answer.value is not None:
-            self._play(popen, child, given, pipes, answer.value)
+            self._play(popen, child, given, pipes, answer.value, self._feeder(facts["source"]))
         else:
             self._run(popen, child, given, pipes, execute)
         popen.__dict__["_coda"] = child
@@ -219,30 +288,64 @@ class Children:
             self._pump(child, pipe, ours[pipe.name])
 
     def _play(
-        self, popen: Any, child: _Child, given: dict[str, Any], pipes: list[_Pipe], recorded: dict[str, Any]
+        self,
+        popen: Any,
+        child: _Child,
+        given: dict[str, Any],
+        pipes: list[_Pipe],
+        recorded: dict[str, Any],
+        feeder: _Child | None,
     ) -> None:
         """Starts nothing: feeds what the log has, swallows what the agent writes."""
-        child.answered = True
         if recorded.get("error") is not None:
             facts = {"error": recorded["error"], "child": child.number}
             self._recorder.request("process.finished", facts)
             self._raise_recorded(recorded["error"])
         child.code = recorded.get("code")
-        if recorded.get("fed") is not None:
-            child.fed = hashlib.sha256()
         popen.pid = self._feed.recorded("Popen.pid")
         if popen.pid is LIVE:  # a fork past its position
             popen.pid = recorded.get("pid") or child.number
             self._feed.note("Popen.pid", popen.pid)
         self._feed.children.add(popen.pid)
         popen._child_created = True
+        intake = self._intake(child, pipes, recorded, feeder)
+        need = recorded.get("need")
+        child.answers = Answers(
+            self._recorder, child.number, intake, Need(*need) if need else None, self._is_fork
+        )
+        self._answered[child.number] = child
         for pipe in pipes:
-            end = self._dup(pipe.end)
-            if pipe.name == "stdin":
-                self._swallow(child, end)
-            else:
-                self._supply(child, end, [from_envelope(chunk) for chunk in recorded[pipe.name]])
+            if pipe.name != "stdin":
+                said = [Said(Need(*need) if need else None, piece) for need, piece in recorded[pipe.name]]
+                outlet = outlet_of(popen, pipe.name)
+                outlet.hold(child.answers, pipe.name, said)
+                self._supply(child, self._dup(pipe.end), outlet)
         popen._close_pipe_fds(*(given[name] for name in _HANDLES))
+
+    def _intake(
+        self, child: _Child, pipes: list[_Pipe], recorded: dict[str, Any], feeder: _Child | None
+    ) -> Intake:
+        """Through which an answered child is fed: by agent code, or by another child through that one's."""
+        if feeder is not None and feeder.answers is not None:
+            return feeder.answers.intake
+        end = next((self._dup(pipe.end) for pipe in pipes if pipe.name == "stdin"), None)
+        child.is_fed = end is not None
+        intake = Intake(end, Fed(recorded["input"]), partial(self._tell, child))
+        if end is not None:
+            self._swallow(child, end, intake)
+        if recorded.get("fed") is not None:
+            child.fed = intake.digest
+        return intake
+
+    def _tell(self, child: _Child, piece: bytes, offset: int) -> None:
+        """What an answered child is fed is in a fork's log as in its parent's."""
+        if self._telling:
+            self._observe(child, "stdin", piece, offset=offset)
+
+    def _observe(self, child: _Child, stream: str, piece: bytes, **more: int) -> None:
+        """Tells of a piece; an empty one is the end."""
+        facts: dict[str, Any] = {"child": child.number, "stream": stream, **more}
+        self._recorder.observe("process.io", {**facts, "content": piece} if piece else facts)
 
     # --- in the background ---------------------------------------------------------------------
 
@@ -257,9 +360,11 @@ class Children:
 
         def copy() -> None:
             try:
-                while (inlet is None or inlet.has_more()) and (piece := self._read(source, _CHUNK)):
-                    facts = {"child": child.number, "stream": pipe.name, "content": piece}
-                    self._recorder.observe("process.io", facts)
+                while inlet is None or inlet.has_more():
+                    piece = self._read(source, _CHUNK)
+                    self._observe(child, pipe.name, piece)
+                    if not piece:
+                        break
                     if child.fed is not None and not incoming:
                         child.fed.update(piece)
                     self._put(target, piece)
@@ -274,13 +379,23 @@ class Children:
 
         child.tasks.append((pipe.name, _Task(self._recorder, copy)))
 
-    def _supply(self, child: _Child, end: int, pieces: list[bytes]) -> None:
-        """Writes what the child wrote."""
+    def _supply(self, child: _Child, end: int, outlet: Outlet) -> None:
+        """Writes what the child wrote, as it may be said."""
+        answers = child.answers
+        assert answers is not None
 
         def supply() -> None:
             try:
-                for piece in pieces:
-                    self._put(end, piece)
+                for each in outlet.said:
+                    answers.wait_behind(each.need)
+                    with self._turn:
+                        if self._telling:
+                            offset = outlet.offset(outlet.told)
+                            self._observe(child, outlet.stream, each.piece, offset=offset)
+                        outlet.told += 1
+                    if each.piece:
+                        self._put(end, each.piece)
+                    outlet.given += 1
             except OSError:
                 return  # as when it was recorded: the agent reads no further
             finally:
@@ -288,17 +403,16 @@ class Children:
 
         child.tasks.append(("output", _Task(self._recorder, supply)))
 
-    def _swallow(self, child: _Child, end: int) -> None:
+    def _swallow(self, child: _Child, end: int, intake: Intake) -> None:
         """Reads what the child would have read."""
         inlet = _Inlet(child, end, None)
 
         def swallow() -> None:
             try:
-                while inlet.has_more() and (piece := self._read(end, _CHUNK)):
-                    if child.fed is not None:
-                        child.fed.update(piece)
+                while inlet.has_more() and intake.catch_up():
+                    continue
             finally:
-                self._shut(end)
+                intake.close()
                 inlet.close()
 
         child.tasks.append(("stdin", _Task(self._recorder, swallow)))
@@ -313,6 +427,17 @@ class Children:
             self._close(fd)
         except OSError:
             return  # closed by its number before
+
+    def when_over(self, child: _Child, act: Callable[[], None]) -> None:
+        """Does something once an answered child may have ended."""
+        answers = child.answers
+        assert answers is not None
+
+        def wait() -> None:
+            answers.wait_behind(answers.need)
+            act()
+
+        child.tasks.append(("end", _Task(self._recorder, wait)))
 
     # --- waiting -------------------------------------------------------------------------------
 
@@ -344,6 +469,8 @@ class Children:
 
         def _communicate(popen: Any, input: Any, endtime: Any, orig_timeout: Any) -> Any:
             child = popen.__dict__.get("_coda")
+            if child is not None and not self._recorder.busy():
+                self._ready_to_communicate(child, popen, input)
             if child is None or endtime is None or self._recorder.busy():
                 return communicate(popen, input, endtime, orig_timeout)
             done: list[Any] = []
@@ -370,6 +497,19 @@ class Children:
 
         return _communicate
 
+    def _ready_to_communicate(self, child: _Child, popen: Any, input: Any) -> None:
+        """Looks whether an answered child may say all that it said once it has been fed the rest."""
+        if child.answers is None or not self._is_fork() or hasattr(popen, "_fileobj2output"):
+            return
+        rest: bytes | None = None
+        stdin = popen.stdin
+        if stdin is not None and not stdin.closed:
+            with suppress(OSError):
+                stdin.flush()
+            is_text = isinstance(input, str)
+            rest = input.encode(stdin.encoding, stdin.errors) if is_text else bytes(input or b"")
+        child.answers.communicate(rest)
+
     def _polled(self, child: _Child, popen: Any, ask: Callable[[], Any]) -> Any:
         outcome = self._outcome("Popen.poll", child, ask)
         if outcome is not None:
@@ -382,8 +522,12 @@ class Children:
         answer = feed.recorded(what)
         if answer is not LIVE:
             return answer
-        if child.answered:  # in a fork: the child ended long ago
+        if child.answers is not None:  # in a fork: the child ended long ago
             outcome: Any = ["done", None, None] if what == "Popen.communicate" else child.code
+            if what == "Popen.poll" and child.answers.may_say(child.answers.need) is May.NOT_YET:
+                outcome = None
+            elif what != "Popen.communicate":
+                child.answers.wait_for_end()
         else:
             recorder.drain()
             with recorder.quiet():

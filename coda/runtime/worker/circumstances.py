@@ -44,6 +44,10 @@ class Circumstances:
         for name in ("putenv", "unsetenv"):
             setattr(os, name, _Setter(getattr(os, name), self._set, self._recorder))
 
+    def note_variable(self, name: str, value: str) -> None:
+        """The user of a fork has set a variable."""
+        self._set[os.fsencode(name)] = os.fsencode(value)
+
     def note_file(self, path: Any) -> None:
         """The program is about to change a file; one outside of the workspace has an absolute path."""
         if isinstance(path, str) and path.startswith(os.sep):

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from typing import Any
 
 from coda.runtime.worker.baton import Baton
+from coda.runtime.worker.children import CAN_WATCH
 from coda.runtime.worker.inbox import LoopClock, Timer
-from coda.runtime.worker.readiness import CAN_WATCH, PipeCalls, Readiness
+from coda.runtime.worker.readiness import PipeCalls, Readiness
 
 _BUSY_TURNS = 50
 """After so many turns in which something was always ready, arrivals are looked for all the same."""

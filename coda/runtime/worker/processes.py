@@ -83,6 +83,11 @@ class Processes:
         act.__doc__, act.__module__ = real.__doc__, real.__module__
         return act
 
+    @property
+    def children(self) -> Children:
+        """Those that are talked to."""
+        return self._children
+
     def adapt(self, subprocess: Any) -> None:
         """Puts the recorded `run`, `call` and `Popen` into the module `subprocess`."""
         self._children.adapt(subprocess)
@@ -99,7 +104,7 @@ class Processes:
         ) -> Any:
             command = popenargs[0] if popenargs else kwargs["args"]
             data = self._describe(command, kwargs, via="subprocess.run")
-            data.update(self._circumstances.facts(_descriptor_of(kwargs.get("stdin"))))
+            data.update(self._children.circumstances(_descriptor_of(kwargs.get("stdin"))))
             data["stdin"] = input.encode() if isinstance(input, str) else input and bytes(input)
             if capture_output:
                 data["redirects"] = ["inherit", "pipe", "pipe"]
@@ -156,6 +161,7 @@ class Processes:
 
     def _cross(self, data: dict[str, Any], perform: Any, build: Any, *, timeout: Any = None) -> Any:
         recorder = self._recorder
+        self._children.settle(data["source"])
         answer = recorder.request("process.started", {**data, **self._units.where()})
         if not answer.ok:
             raise PermissionError(str(answer.value))

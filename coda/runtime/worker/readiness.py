@@ -13,10 +13,12 @@ import os
 import select
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from coda.log import from_envelope, to_envelope
 from coda.runtime.worker.baton import Baton
+from coda.runtime.worker.children import Children
 from coda.runtime.worker.recorder import Recorder
 from coda.runtime.worker.sockets import Sockets
 from coda.runtime.worker.standins import HOST_CODE, LIVE, Feed
@@ -27,9 +29,6 @@ _SUPPLY_MS = 10_000
 """How long a replay waits for bytes that are on their way to it through a pipe of ours."""
 _SELECT, _READ, _WRITE = "loop.select", "pipe.read", "pipe.write"
 
-CAN_WATCH = hasattr(os, "pidfd_open")
-"""Whether the system tells by a descriptor that a child has ended."""
-
 
 class Readiness:
     """Answers event loops.
@@ -39,9 +38,13 @@ class Readiness:
         feed: recorded observations, on replay.
         baton: who else could run, and what arrives.
         sockets: the connections of agent code.
+        children: its children.
     """
 
-    def __init__(self, recorder: Recorder, feed: Feed, baton: Baton, sockets: Sockets) -> None:
+    def __init__(
+        self, recorder: Recorder, feed: Feed, baton: Baton, sockets: Sockets, children: Children
+    ) -> None:
+        self._children = children
         self._recorder = recorder
         self._feed = feed
         self._baton = baton
@@ -84,6 +87,7 @@ class Readiness:
                 found: list[tuple[Any, int]] = selector.select(seconds)
             if found or can_run() or len(self._baton.strands) != 1:
                 return found
+            self._children.idle(timers=due is not None)
             if not inbox.is_empty and inbox.look():
                 return None
 
@@ -177,7 +181,7 @@ class Readiness:
         if child is None or not child.answered:
             return os.pidfd_open(popen.pid)
         fd, other = self._pipe()
-        self._close(other)
+        self._children.when_over(child, partial(self._close, other))
         return fd
 
 
