@@ -353,7 +353,7 @@ def test_a_recording_syncs_every_intent_before_the_act(tmp_path: Path) -> None:
             box.execute("for n in range(3): act(n)")
         """
     subprocess.run(
-        ["strace", "-qq", "-e", "trace=write,fsync", "-e", "signal=none", "-s", "60", "-o", "log",
+        ["strace", "-f", "-qq", "-e", "trace=write,fsync", "-e", "signal=none", "-s", "60", "-o", "log",
          sys.executable, "-c", dedent(program)],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True,
     )  # fmt: skip
@@ -365,7 +365,7 @@ def test_a_recording_syncs_every_intent_before_the_act(tmp_path: Path) -> None:
             steps.append("result")
         elif "ACT" in line:
             steps.append("act")
-        elif line.startswith("fsync") and steps and steps[-1] == "intent":
+        elif "fsync(" in line and steps and steps[-1] == "intent":
             steps.append("sync")
     assert steps == ["intent", "sync", "act", "result"] * 3
 
