@@ -294,7 +294,18 @@ class Reader:
         raise Damaged(f"blob {digest} is missing")
 
     def events(self) -> Iterator[Record]:
-        """All events of the run, the prefix from its parents."""
+        """All events of the run, the prefix from its parents; an act that failed has its error."""
+        held: Record | None = None
+        for event in self.told():
+            if held is not None:
+                failed = event["type"] == "file.failed" and event["cause"] == held["seq"]
+                yield held | {"error": event["error"]} if failed else held
+            held = event
+        if held is not None:
+            yield held
+
+    def told(self) -> Iterator[Record]:
+        """The events as they stand."""
         for file, child in zip(self.files, [*self.files[1:], None], strict=True):
             stop = None if child is None else child.header["parent"]["seq"]
             self.run = file.header["run"]
