@@ -150,8 +150,7 @@ def _fact(event: TraceEvent, result: Any) -> list[Any]:
     name, before = event.value if isinstance(event.value, list | tuple) else (event.name, None)
     if name not in FACTS:
         raise UsageError(f"the answer to {name} at event {event.seq} tells of an act: it cannot be another")
-    if isinstance(result, list) and len(result) == len(("name", "answer")) and result[0] == name:
-        result = result[1]
+    result = _unnamed(name, result)
     if isinstance(result, dict) and isinstance(result.get("errno"), int):
         return [name, {"errno": result["errno"]}]
     if name in ("stat", "lstat", "fstat"):
@@ -168,13 +167,20 @@ def _fact(event: TraceEvent, result: Any) -> list[Any]:
 
 def _variable(event: TraceEvent, result: Any) -> list[Any]:
     name = event.value[0]
-    if isinstance(result, list) and len(result) == len(("name", "value")) and result[0] == name:
-        result = result[1]
+    result = _unnamed(name, result)
     if not isinstance(event.value[1], str):
         raise UsageError(f"event {event.seq} found {name} not set: a fork cannot start with it")
     if not isinstance(result, str):
         raise UsageError(f"the environment variable {name} is a JSON text")
     return [name, result]
+
+
+def _unnamed(name: str, result: Any) -> Any:
+    """The answer alone, where it was given as it stands in the log: behind the name of its question."""
+    match result:
+        case [given, answer] if given == name:
+            return answer
+    return result
 
 
 def _before_variable(trace: Trace, event: TraceEvent) -> Position:

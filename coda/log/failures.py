@@ -42,17 +42,19 @@ def settled(
     held: TraceEvent | None = None
     for event in events:
         if held is not None:
-            yield msgspec.structs.replace(held, record=settle(held.record, event.record))
+            yield _told(held, event)
             held = None
         if event.type in ACTS:
             held = event
         elif types is None or event.type in types:
             yield event
     if held is not None:
-        after = behind()
-        yield (
-            held if after is None else msgspec.structs.replace(held, record=settle(held.record, after.record))
-        )
+        yield _told(held, behind())
+
+
+def _told(act: TraceEvent, after: TraceEvent | None) -> TraceEvent:
+    record = act.record if after is None else settle(act.record, after.record)
+    return act if record is act.record else msgspec.structs.replace(act, record=record)
 
 
 def settle(act: Record | Unknown, after: Record | Unknown) -> Record | Unknown:
