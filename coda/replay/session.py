@@ -46,6 +46,7 @@ from coda.replay.tape import (
     feed_of,
     interruption_of,
     is_discarded,
+    place_of,
     triggers_of,
 )  # fmt: skip
 from coda.runtime import Configure, Done, Engine, Prepare, Run, Stopped
@@ -267,6 +268,7 @@ class Session:
         self.boundary.stop_seq = None
         if self.stopped is not None and self.block is not None:
             self.stopped = None
+            self._pass_forks(None)
             heard = self._guarded(lambda: self.engine.resume(self.boundary))
             if self._hear(self.block, heard, None):
                 raise ReplayError("the replay stopped twice")
@@ -285,7 +287,6 @@ class Session:
             self._refuse(tape)
             return False
         self._refuse_endless(tape, position)
-        forks = [item for item in tape.items if isinstance(item, ForkApplied)]
         stops, target = self._stops_in(tape, position)
         if is_discarded(tape) and target is None:
             raise MissingEffect(
@@ -298,38 +299,47 @@ class Session:
         self._target = target
         self._prepare(tape)
         self.boundary.begin(tape)
-        self._forks = list(zip(forks, stops, strict=True))
+        self._forks = list(zip(tape.forks, stops, strict=True))
         heard = self._guarded(lambda: self.engine.run(self._run_message(tape, stops, target), self.boundary))
         return self._hear(tape, heard, target)
 
     def _hear(self, tape: BlockTape, heard: Done | Stopped, target: Stop | None) -> bool:
         """Goes past recorded forks; True when the worker stands at the target."""
         while isinstance(heard, Stopped):
-            fork, place = self._fork_here()
-            same = (
-                target is not None and place is not None and target._replace(seq=0) == place._replace(seq=0)
-            )
-            wanted = self._asked
-            if fork is not None and not (same and wanted is not None and wanted <= fork.seq):
-                self.apply(fork.changes)
-                self.boundary.pass_fork()
-                if not same or target is None or target.held:
-                    heard = self._guarded(lambda: self.engine.resume(self.boundary))
-                    continue
+            if self._pass_forks(target):
+                heard = self._guarded(lambda: self.engine.resume(self.boundary))
+                continue
             self.stopped = heard
             self.at_seq = tape.end_seq
             if target is not None:
                 self.at_seq = target.seq if target.steps is None else self.boundary.next_seq()
+            if self._forks:  # what it changes here comes after the position
+                self.at_seq = min(self.at_seq, self._forks[0][0].seq)
             return True
         self.blocks_done += 1
         self._finish_block(tape, heard)
         return False
 
+    def _pass_forks(self, target: Stop | None) -> bool:
+        """Applies what was changed where the worker stands, short of the target; True if it is to go on."""
+        goes_on = False
+        while self._forks and self.boundary.at_fork():
+            fork, place = self._forks[0]
+            same = (
+                target is not None and place is not None and target._replace(seq=0) == place._replace(seq=0)
+            )
+            if same and self._asked is not None and self._asked <= fork.seq:
+                return False
+            del self._forks[0]
+            self.apply(fork.changes)
+            self.boundary.pass_fork()
+            goes_on = not same or target is None or target.held
+        return goes_on
+
     def _stops_in(self, tape: BlockTape, position: Position | None) -> tuple[list[Stop | None], Stop | None]:
         """Where a block's worker is to stand still: for each recorded fork in it, and for the position."""
         where = BlockMap(tape, self.units)
-        forks = [item for item in tape.items if isinstance(item, ForkApplied)]
-        stops = [where.stop_at(self._place_of(item, tape)) for item in forks]
+        stops = [where.stop_at(place_of(item, tape, self.started.level)) for item in tape.forks]
         inside = position is not None and position.seq < tape.end_seq
         return stops, (self._place or where.stop_at(position)) if position is not None and inside else None
 
@@ -368,19 +378,6 @@ class Session:
         statements, count = self._watched
         if statements or count:
             self.engine.inspect("watch", statements=statements, count=count)
-
-    def _place_of(self, fork: ForkApplied, tape: BlockTape) -> Position:
-        """Where a recorded fork left its parent: before its own first event, or after so many statements."""
-        steps = fork.position.partition(":")[2]
-        if self.started.level == "effects" and steps:
-            return Position(tape.started.seq, int(steps), tape.started.block)
-        return Position(fork.seq)
-
-    def _fork_here(self) -> tuple[ForkApplied | None, Stop | None]:
-        """The fork whose place this is, if the worker stands still for one."""
-        if self._forks and self.boundary.at_fork():
-            return self._forks.pop(0)
-        return None, None
 
     def _prepare(self, tape: BlockTape) -> None:
         started = tape.started

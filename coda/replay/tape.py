@@ -20,6 +20,7 @@ from coda.log import (
     Elided,
     Event,
     ExceptionRaised,
+    ForkApplied,
     Import,
     Lines,
     Position,
@@ -71,6 +72,19 @@ class BlockTape(NamedTuple):
         if not self.items:
             return self.started.seq + 1
         return self.items[-1].seq + count_of(self.items[-1])
+
+    @property
+    def forks(self) -> list[ForkApplied]:
+        """The changes that were made in it, in order."""
+        return [item for item in self.items if isinstance(item, ForkApplied)]
+
+
+def place_of(fork: ForkApplied, tape: BlockTape, level: str) -> Position:
+    """Where a recorded fork left its parent: before its own first event, or after so many statements."""
+    steps = fork.position.partition(":")[2]
+    if level == "effects" and steps:
+        return Position(tape.started.seq, int(steps), tape.started.block)
+    return Position(fork.seq)
 
 
 class Stop(NamedTuple):

@@ -11,7 +11,8 @@ import pytest
 from coda.forking import diff, fork
 from coda.log import Trace, open_trace
 from coda.query import Hit, query, why
-from tests.support.programs import dedent, record
+from coda.replay import replay
+from tests.support.programs import dedent, lines_at, output_of, record
 
 pytestmark = pytest.mark.slow
 
@@ -91,3 +92,20 @@ def test_two_forks_compare_by_what_was_bound_before_they_left(parent: Trace, tmp
     assert diff(open_trace(early.path), open_trace(one.path)).equal
     assert early.diff.equal
     assert list(bindings(open_trace(early.path))) == list(bindings(parent))
+
+
+def test_a_fork_can_be_forked_where_it_was_changed(tmp_path: Path) -> None:
+    """Before its change, just after it, and with another change in its place: each replays."""
+    source = "k = 1\nt = 0\nfor i in range(5):\n    t += i * k\nprint(t)\n"
+    trace = open_trace(record(source, tmp_path))
+    at = lines_at(trace, 4)[1].seq
+    first = fork(trace, at, sets=[("k", "3")], out=tmp_path / "first.jsonl")
+    for seq in range(at, at + 3):
+        for sets, printed in zip(([], [("k", "7")]), ("30\n", "70\n"), strict=True):
+            if sets and seq == at + 2:
+                continue  # one step was made with the first change
+            made = fork(open_trace(first.path), seq, sets=sets, out=tmp_path / f"{seq}{len(sets)}.jsonl")
+            assert made.diff.equal == (not sets), seq
+            assert output_of(open_trace(made.path)) == printed, seq
+            verdict = replay(made.path)
+            assert verdict.diverged is None, (seq, str(verdict.diverged))
